@@ -1,0 +1,24 @@
+// ids.ts: what the names and ids of Belay look like.
+
+const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
+const SANDBOX_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+/** A sandbox name is at most 64 characters: letters, digits and inner `.`, `_`, `-`. */
+export function isSandboxName(text: string): boolean {
+  return NAME.test(text);
+}
+
+/** The form OpenShell clients check in answers: 1 to 128 of letters, digits, `.`, `_`, `-`. */
+export function isSandboxId(text: string): boolean {
+  return SANDBOX_ID.test(text);
+}
+
+/** The `sub` of a sandbox token. */
+export function sandboxSubject(sandboxId: string): string {
+  return `spiffe://openshell/sandbox/${sandboxId}`;
+}
+
+/** The `iss` and `aud` of a sandbox token. */
+export function gatewayAudience(gatewayId: string): string {
+  return `openshell-gateway:${gatewayId}`;
+}

@@ -1,0 +1,46 @@
+export { BelayError } from "./errors/belay-error.ts";
+export type { BelayErrorOptions, ErrorIds } from "./errors/belay-error.ts";
+export { ERROR_KINDS, RETRY_LATER_MS, isErrorKind, retryAdvice } from "./errors/error-kinds.ts";
+export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
+export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
+export { gatewayAudience, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
+export { SUPERVISOR_FEATURES } from "./supervisor-features.ts";
+export type { SupervisorFeature } from "./supervisor-features.ts";
+
+export { ErrorDetailSchema } from "./gen/belay/v1/error_detail_pb.ts";
+export type { ErrorDetail } from "./gen/belay/v1/error_detail_pb.ts";
+export { OpenShell } from "./gen/openshell/v1/openshell_pb.ts";
+export {
+  GetSandboxRequestSchema,
+  ListSandboxesRequestSchema,
+  ListSandboxesResponseSchema,
+  SandboxPhase,
+  SandboxResponseSchema,
+  SandboxSchema,
+} from "./gen/openshell/v1/sandbox_pb.ts";
+export type {
+  GetSandboxRequest,
+  ListSandboxesRequest,
+  ListSandboxesResponse,
+  Sandbox,
+  SandboxResponse,
+} from "./gen/openshell/v1/sandbox_pb.ts";
+export { HealthResponseSchema, ServiceStatus } from "./gen/openshell/v1/access_pb.ts";
+export type { HealthResponse } from "./gen/openshell/v1/access_pb.ts";
+export { ExecSandboxEventSchema, ExecSandboxRequestSchema } from "./gen/openshell/v1/exec_pb.ts";
+export type {
+  ExecSandboxEvent,
+  ExecSandboxExit,
+  ExecSandboxRequest,
+} from "./gen/openshell/v1/exec_pb.ts";
+export {
+  GatewayMessageSchema,
+  RelayFrameSchema,
+  SupervisorMessageSchema,
+} from "./gen/openshell/v1/supervisor_pb.ts";
+export type {
+  GatewayMessage,
+  RelayFrame,
+  RelayOpen,
+  SupervisorMessage,
+} from "./gen/openshell/v1/supervisor_pb.ts";

@@ -1,0 +1,9 @@
+// supervisor-features.ts: what a supervisor may announce in its hello beyond the OpenShell contract.
+
+/**
+ * - `ssh-env`: the SSH server takes every `env` request of the gateway, so that environment values
+ *   need not stand in a command line, where any process of the sandbox could read them.
+ */
+export const SUPERVISOR_FEATURES = ["ssh-env"] as const;
+
+export type SupervisorFeature = (typeof SUPERVISOR_FEATURES)[number];
