@@ -1,0 +1,141 @@
+// gateway.ts: puts the parts together, serves, and shuts down in order.
+import { readFile } from "node:fs/promises";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { BelayError, OpenShell } from "@belay/protocol";
+import { TaskScope, waitAtMost } from "@belay/relay-core";
+import type { Clock } from "@belay/relay-core";
+import type { Log, StopSignals } from "@belay/program";
+import { Authenticator } from "./auth/authenticator.ts";
+import { loadGatewayIdentity } from "./auth/gateway-identity.ts";
+import { SandboxTokens } from "./auth/sandbox-tokens.ts";
+import { readUserTokens } from "./auth/user-tokens.ts";
+import type { GatewayConfig } from "./config.ts";
+import { ExecAdmission } from "./exec/exec-admission.ts";
+import { keepConnectionAlive } from "./ops/connection-keepalive.ts";
+import { answerHttp } from "./ops/http-endpoints.ts";
+import { listen } from "./ops/listener.ts";
+import type { RequestHandler } from "./ops/listener.ts";
+import { Metrics } from "./ops/metrics.ts";
+import { RelayBroker } from "./relays/relay-broker.ts";
+import { openshellService } from "./rpc/openshell-service.ts";
+import { translateErrors } from "./rpc/translate-errors.ts";
+import { SandboxStore } from "./sandboxes/sandbox-store.ts";
+import { SessionRegistry } from "./supervisors/session-registry.ts";
+
+export interface GatewayRuntime {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  readonly stop: StopSignals;
+}
+
+/**
+ * Serves until the first stop signal and the drain that follows it; the second ends it at once.
+ * @throws when it cannot start: bad files, a taken port.
+ */
+export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime): Promise<void> {
+  const { limits } = config;
+  const { clock, log, version, stop } = runtime;
+
+  const identity = await loadGatewayIdentity(config.dataDir);
+  const userTokens = config.userTokensFile
+    ? await readUserTokens(config.userTokensFile)
+    : undefined;
+  const tls = config.tls && {
+    cert: await readFile(config.tls.certFile),
+    key: await readFile(config.tls.keyFile),
+  };
+
+  const store = new SandboxStore(config.dataDir);
+  const sessions = new SessionRegistry(limits, clock);
+  const relays = new RelayBroker(limits, clock, {
+    sessionFanout: !config.without.has("session-fanout"),
+  });
+  const admission = new ExecAdmission(limits);
+  const metrics = new Metrics({
+    sessions: () => sessions.size,
+    relays: () => relays.size,
+    runningExecs: () => admission.running,
+  });
+
+  const stopping = new AbortController();
+  await using scope = new TaskScope("gateway", {
+    signal: new AbortController().signal,
+    onFailure: (err) => log.error("task.failed", { err }),
+  });
+  const service = openshellService({
+    auth: new Authenticator(new SandboxTokens(identity), userTokens),
+    store,
+    sessions,
+    relays,
+    admission,
+    metrics,
+    limits,
+    clock,
+    log,
+    version,
+    scope,
+    stopping: stopping.signal,
+  });
+  const rpc = connectNodeAdapter({
+    routes: (router) => router.service(OpenShell, service),
+    interceptors: [translateErrors(log)],
+    acceptCompression: [], // gzip, on by default, makes output ten times slower
+    readMaxBytes: limits.inboundMessageBytes,
+    writeMaxBytes: limits.outboundMessageBytes,
+    fallback(request, response) {
+      const endpoints = { metrics, isReady: () => !stop.draining.aborted };
+      scope.run(() => answerHttp(request as never, response as never, endpoints));
+    },
+  });
+
+  const listener = await listen({
+    host: config.host,
+    port: config.port,
+    limits,
+    clock,
+    ...(tls && { tls }),
+    onRequest: rpc as RequestHandler,
+    onHttp2Connection: (session, socket) =>
+      keepConnectionAlive(session, socket, limits.http2Keepalive, {
+        clock,
+        onDead: () => {
+          metrics.connectionDied();
+          log.warn("connection.dead", { peer: `${socket.remoteAddress}:${socket.remotePort}` });
+        },
+      }),
+  });
+  log.info("gateway.ready", { url: listener.url, gatewayId: identity.gatewayId, version });
+
+  await aborted(stop.draining);
+  admission.drain();
+  log.info("gateway.draining", { runningExecs: admission.running, limitMs: limits.drainTimeoutMs });
+  await execsDone(admission, runtime, limits.drainTimeoutMs);
+
+  stopping.abort(
+    new BelayError("gateway_stopping", "the gateway stopped before the command had ended"),
+  );
+  const reason = new BelayError("session_lost", "the gateway is shutting down");
+  await execsDone(admission, runtime, limits.closeConnectionsMs);
+  for (const session of sessions.all()) session.end(reason);
+  await listener.close(stop.now.aborted ? 0 : limits.closeConnectionsMs);
+  log.info("gateway.stopped", {});
+}
+
+/** Resolves when no exec runs any more, at the limit, or at the second stop signal. */
+async function execsDone(
+  admission: ExecAdmission,
+  { clock, stop }: GatewayRuntime,
+  limitMs: number,
+): Promise<void> {
+  if (admission.running === 0 || stop.now.aborted) return;
+  const wait = { what: "running execs", limitMs, kind: "gateway_stopping" } as const;
+  await waitAtMost(wait, clock, () => admission.idle(), { signal: stop.now }).catch(() => {});
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

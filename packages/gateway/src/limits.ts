@@ -1,0 +1,96 @@
+// limits.ts: every bound of the gateway, with its unit and default. main.ts makes the ones that a
+// deployment may want to change into options; architecture/gateway.md says which backstop each is.
+import type { ExitDrainLimits, HeartbeatLimits, LivenessLimits } from "@belay/relay-core";
+
+export interface GatewayLimits {
+  /** HTTP/2 PING on every connection; any byte received counts as life. */
+  readonly http2Keepalive: LivenessLimits;
+  /** Heartbeats on each session, sent and checked. */
+  readonly heartbeat: HeartbeatLimits;
+  /** SSH keepalive on the exec's client; any byte received on the relay counts as life. */
+  readonly sshKeepalive: LivenessLimits;
+
+  /** A new connection says which HTTP it speaks. */
+  readonly firstBytesMs: number;
+  /** The first message of a ConnectSupervisor or RelayStream. */
+  readonly firstMessageMs: number;
+  /** An exec waits for its sandbox's session. */
+  readonly sessionWaitMs: number;
+  /** From RelayOpen to the RelayStream that claims it. */
+  readonly relayWaitMs: number;
+  readonly sshReadyMs: number;
+  /** From the SSH exec request to its reply. */
+  readonly execStartMs: number;
+  /** After an exit status, until both streams and the channel have ended. */
+  readonly postExit: ExitDrainLimits;
+  /** Between TERM and KILL. */
+  readonly terminationGraceMs: number;
+  /** From KILL to the report that the process group is gone. */
+  readonly killWaitMs: number;
+  /** Execs that run at SIGTERM may finish within this. */
+  readonly drainTimeoutMs: number;
+  /** Connections may flush what they have within this, at the very end. */
+  readonly closeConnectionsMs: number;
+
+  readonly sessions: number;
+  readonly execs: number;
+  readonly execsPerSandbox: number;
+  readonly pendingRelays: number;
+  readonly pendingRelaysPerSandbox: number;
+  /** Messages to a supervisor that wait while its connection is full. */
+  readonly sessionOutboxMessages: number;
+
+  readonly commandArguments: number;
+  readonly argumentBytes: number;
+  /** The whole command line of the plain form, quoted. Linux takes 128 KiB in one string. */
+  readonly commandLineBytes: number;
+  readonly workdirBytes: number;
+  readonly environmentEntries: number;
+  readonly environmentBytes: number;
+  readonly terminalCells: number;
+
+  readonly inboundMessageBytes: number;
+  readonly outboundMessageBytes: number;
+  /** Output per event. */
+  readonly outputChunkBytes: number;
+}
+
+export const defaultLimits: GatewayLimits = {
+  http2Keepalive: { probeEveryMs: 10_000, deadAfterMs: 20_000 },
+  heartbeat: { intervalMs: 10_000, missed: 3 },
+  sshKeepalive: { probeEveryMs: 15_000, deadAfterMs: 45_000 },
+
+  firstBytesMs: 10_000,
+  firstMessageMs: 10_000,
+  sessionWaitMs: 15_000,
+  relayWaitMs: 10_000,
+  sshReadyMs: 10_000,
+  execStartMs: 10_000,
+  // A foreign server may report the exit before it has sent what its channel window still holds.
+  postExit: { quietMs: 500, totalMs: 10_000, ownBytes: 2 * 1024 * 1024 + 64 * 1024 },
+  terminationGraceMs: 5_000,
+  // The supervisor waits 5 s for a killed group; whoever depends on the other gives up later here,
+  // because only the supervisor can know that the group is gone.
+  killWaitMs: 10_000,
+  drainTimeoutMs: 30_000,
+  closeConnectionsMs: 2_000,
+
+  sessions: 10_000,
+  execs: 4_096,
+  execsPerSandbox: 256,
+  pendingRelays: 256,
+  pendingRelaysPerSandbox: 32,
+  sessionOutboxMessages: 1_024,
+
+  commandArguments: 1_024,
+  argumentBytes: 32 * 1024,
+  commandLineBytes: 128 * 1024 - 1,
+  workdirBytes: 4_096,
+  environmentEntries: 1_024,
+  environmentBytes: 256 * 1024,
+  terminalCells: 10_000,
+
+  inboundMessageBytes: 4 * 1024 * 1024,
+  outboundMessageBytes: 1024 * 1024,
+  outputChunkBytes: 64 * 1024,
+};

@@ -1,0 +1,16 @@
+// seeded-random.ts: the same "random" numbers in each run, so that a sweep that fails fails again.
+
+/** A generator of numbers in [0, 1): mulberry32. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export function integerBelow(bound: number, random: () => number): number {
+  return Math.floor(random() * bound);
+}

@@ -1,0 +1,99 @@
+// limits.ts: every bound of the supervisor, with its unit and default. main.ts makes the ones that a
+// deployment may want to change into options.
+import type {
+  BackoffLimits,
+  ExitDrainLimits,
+  LivenessLimits,
+  RelayPipeLimits,
+} from "@belay/relay-core";
+
+export interface SupervisorLimits {
+  /** HTTP/2 PING on the connection to the gateway; any byte received counts as life. */
+  readonly http2Keepalive: LivenessLimits;
+  /** How many of the gateway's heartbeats may be missed in a row; 0: sent, but not checked. Their
+   * interval is the gateway's to say. */
+  readonly heartbeatsMissed: number;
+  /** From the first SYN to the gateway's HTTP/2 settings. */
+  readonly connectMs: number;
+  /** From our hello to `session_accepted`. */
+  readonly sessionAcceptMs: number;
+  /** The gateway may end a session in order within this; then its connection is cut. */
+  readonly sessionCloseMs: number;
+  /** A dead connection's socket is taken away this long after its HTTP/2 session. */
+  readonly socketCloseMs: number;
+  readonly reconnect: BackoffLimits;
+
+  /** What the server of an SSH connection asks its client, and how often in vain. 0: never. */
+  readonly sshKeepalive: { readonly intervalMs: number; readonly missed: number };
+  /** From a relay's start to the end of the SSH handshake on it. */
+  readonly sshHandshakeMs: number;
+
+  /** How long a process whose relay broke may run on, unread; Infinity: for ever. */
+  readonly orphanWindowMs: number;
+  /** Execs that run at the first stop signal may finish within this. Docker sends KILL 10 s after
+   * TERM, so that this and `terminationGraceMs` have to fit in there. */
+  readonly drainTimeoutMs: number;
+  /** Between TERM and KILL. */
+  readonly terminationGraceMs: number;
+  /** From KILL until nothing of the exec may be left. */
+  readonly killWaitMs: number;
+  /** After a process's exit, until its output has ended. */
+  readonly exitDrain: ExitDrainLimits;
+
+  /** Execs that run, relays that wait for theirs: each for itself. */
+  readonly execs: number;
+  /** Messages to the gateway that wait while the connection is full. */
+  readonly sessionOutboxMessages: number;
+  readonly relayPipe: RelayPipeLimits;
+  /** The command line of an exec request, in bytes. Linux takes 128 KiB in one string. */
+  readonly commandLineBytes: number;
+  /** Variables that one exec may set, and the bytes of their names and values together. */
+  readonly environmentEntries: number;
+  readonly environmentBytes: number;
+  /** Columns, and rows, of a terminal. */
+  readonly terminalCells: number;
+
+  /** Pipes that are kept ready; three go to each exec. */
+  readonly pooledPipes: number;
+  /** From the question to the helper that makes pipes to its answer. */
+  readonly pipeHelperMs: number;
+
+  /** A message of the gateway, in bytes. */
+  readonly inboundMessageBytes: number;
+  /** A message of ours, in bytes: a frame and what wraps it. */
+  readonly outboundMessageBytes: number;
+}
+
+export const defaultLimits: SupervisorLimits = {
+  http2Keepalive: { probeEveryMs: 10_000, deadAfterMs: 20_000 },
+  heartbeatsMissed: 3,
+  connectMs: 10_000,
+  sessionAcceptMs: 10_000,
+  sessionCloseMs: 500,
+  socketCloseMs: 250,
+  reconnect: { minMs: 100, maxMs: 10_000 },
+
+  sshKeepalive: { intervalMs: 15_000, missed: 3 },
+  sshHandshakeMs: 10_000,
+
+  orphanWindowMs: 45_000,
+  drainTimeoutMs: 3_000,
+  terminationGraceMs: 5_000,
+  killWaitMs: 5_000,
+  // A pipe of 64 KiB, and what our own end of it had read ahead.
+  exitDrain: { quietMs: 250, totalMs: 2_000, ownBytes: 256 * 1024 },
+
+  execs: 1_024,
+  sessionOutboxMessages: 1_024,
+  relayPipe: { maxFrameBytes: 64 * 1024, bufferBytes: 256 * 1024 },
+  commandLineBytes: 128 * 1024 - 1,
+  environmentEntries: 1_024,
+  environmentBytes: 256 * 1024,
+  terminalCells: 10_000,
+
+  pooledPipes: 63,
+  pipeHelperMs: 5_000,
+
+  inboundMessageBytes: 4 * 1024 * 1024,
+  outboundMessageBytes: 1024 * 1024,
+};

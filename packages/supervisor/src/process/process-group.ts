@@ -1,0 +1,103 @@
+// process-group.ts: everything that an exec has started, as far as it can be found: its process group,
+// its session (jobs of an interactive shell have groups of their own), and whoever still carries its
+// marker (setsid, double fork).
+import { sleep } from "@belay/relay-core";
+import type { Clock } from "@belay/relay-core";
+import { liveProcesses, wasStartedWith } from "./process-table.ts";
+
+export interface TerminationLimits {
+  /** Between TERM and KILL. */
+  readonly graceMs: number;
+  /** How long to look, after the first KILL, until nothing is left. */
+  readonly killWaitMs: number;
+}
+
+export interface Marker {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Whom a signal or a question is about. */
+export type Reach =
+  /** The processes that are still where they were started. */
+  | "group"
+  /** Also those that have left. */
+  | "everything";
+
+/** Looks become rarer while a group takes its time to end, up to this. */
+const MAX_POLL_MS = 50;
+/** These waits have bounds of their own, and nobody who would leave them earlier. */
+const NEVER = new AbortController().signal;
+
+export class ProcessGroup {
+  readonly #leaderPid: number;
+  readonly #marker: Marker;
+  readonly #clock: Clock;
+
+  constructor(leaderPid: number, marker: Marker, clock: Clock) {
+    this.#leaderPid = leaderPid;
+    this.#marker = marker;
+    this.#clock = clock;
+  }
+
+  /** Sends signals, in this order; false when nobody was there. */
+  signal(signals: readonly NodeJS.Signals[], reach: Reach): boolean {
+    const pids = [-this.#leaderPid, ...(reach === "everything" ? this.#strays() : [])];
+    return pids.map((pid) => signals.map((signal) => send(pid, signal)).includes(true)).includes(true);
+  }
+
+  isAlive(reach: Reach): boolean {
+    const leaderPid = this.#leaderPid;
+    // The first question is cheap, and mostly enough: not even a zombie is left.
+    const groupIsAlive =
+      send(-leaderPid, 0) && liveProcesses().some(({ groupId }) => groupId === leaderPid);
+    return groupIsAlive || (reach === "everything" && this.#strays().length > 0);
+  }
+
+  /** False when some of them still live after `limitMs`. */
+  async whenGone(
+    reach: Reach,
+    limitMs: number,
+    { whileWaiting }: { whileWaiting?: () => void } = {},
+  ): Promise<boolean> {
+    const untilMs = this.#clock.now() + limitMs;
+    for (let pollMs = 1; this.isAlive(reach); pollMs = Math.min(MAX_POLL_MS, pollMs * 2)) {
+      if (this.#clock.now() >= untilMs) return false;
+      await sleep(pollMs, this.#clock, NEVER);
+      whileWaiting?.();
+    }
+    return true;
+  }
+
+  /** TERM, a grace period, KILL until nothing is left. False when something outlived even that. */
+  async terminate({ graceMs, killWaitMs }: TerminationLimits): Promise<boolean> {
+    // A stopped process handles TERM only when it runs again.
+    this.signal(["SIGTERM", "SIGCONT"], "everything");
+    return (await this.whenGone("everything", graceMs)) || this.kill(killWaitMs);
+  }
+
+  /** KILL, repeated: a process may have forked while we looked. False when something is left. */
+  kill(killWaitMs: number): Promise<boolean> {
+    const killAll = () => void this.signal(["SIGKILL"], "everything");
+    killAll();
+    return this.whenGone("everything", killWaitMs, { whileWaiting: killAll });
+  }
+
+  /** Those who left the group, by pid. */
+  #strays(): number[] {
+    const leaderPid = this.#leaderPid;
+    const { name, value } = this.#marker;
+    return liveProcesses()
+      .filter(({ groupId }) => groupId !== leaderPid)
+      .filter(({ pid, sessionId }) => sessionId === leaderPid || wasStartedWith(pid, name, value))
+      .map(({ pid }) => pid);
+  }
+}
+
+function send(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // it is there, as another user
+  }
+}

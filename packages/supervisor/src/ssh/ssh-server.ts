@@ -1,0 +1,126 @@
+// ssh-server.ts: the SSH server at our end of a relay. It listens on no port.
+import { BelayError } from "@belay/protocol";
+import type { ErrorIds } from "@belay/protocol";
+import type { Log } from "@belay/program";
+import type { Clock, RelayPipe } from "@belay/relay-core";
+import ssh2 from "ssh2";
+import type { Connection, ServerConfig } from "ssh2";
+import type { ExecTable } from "../execs/exec-table.ts";
+import type { SupervisorLimits } from "../limits.ts";
+import { closePipes } from "../process/pipe-pool.ts";
+import type { PooledPipe } from "../process/pipe-pool.ts";
+import { serveExecSession } from "./exec-session.ts";
+import { injectStream } from "./ssh2-internals.ts";
+
+export interface SshServerOptions {
+  readonly execs: ExecTable;
+  readonly limits: SupervisorLimits;
+  readonly clock: Clock;
+}
+
+export interface SshRelay {
+  /** Its destruction with an error means that the way to the client broke. */
+  readonly pipe: RelayPipe;
+  /** Three for the command, or `undefined` where this system makes none. Closed here at the latest. */
+  readonly pipes: readonly PooledPipe[] | undefined;
+  readonly ids: ErrorIds;
+  readonly log: Log;
+}
+
+export class SshServer {
+  readonly #options: SshServerOptions;
+  readonly #config: ServerConfig;
+
+  constructor(options: SshServerOptions) {
+    this.#options = options;
+    this.#config = serverConfig(options.limits);
+  }
+
+  /** Speaks SSH on the relay until its pipe is destroyed or has ended. */
+  serve(relay: SshRelay): void {
+    const { limits, clock } = this.#options;
+    const { pipe, ids } = relay;
+    const handshake = clock.setTimer(limits.sshHandshakeMs, () =>
+      pipe.destroy(
+        new BelayError(
+          "ssh_handshake_failed",
+          `SSH handshake: not done within ${limits.sshHandshakeMs} ms`,
+          { ids },
+        ),
+      ),
+    );
+    const pipes = new OwnedPipes(relay.pipes);
+    pipe.once("close", () => {
+      handshake.cancel();
+      pipes.close();
+    });
+    // A server of its own for each relay: ssh2 does not say which of its streams a connection is on.
+    const server = new ssh2.Server(this.#config, (connection) => {
+      connection.on("ready", () => handshake.cancel());
+      this.#serveConnection(connection, relay, () => pipes.take());
+    });
+    injectStream(server, pipe);
+  }
+
+  #serveConnection(
+    connection: Connection,
+    { pipe, ids, log }: SshRelay,
+    takePipes: () => readonly PooledPipe[] | undefined,
+  ): void {
+    const { execs, limits } = this.#options;
+    let hasSession = false;
+    // ssh2 leaves a stream alone that cannot be written any more; a dead peer would keep it for ever.
+    connection.on("error", (cause) => {
+      pipe.destroy(new BelayError("relay_lost", "the SSH connection broke", { ids, cause }));
+    });
+    // The relay is authenticated already, by the session that it belongs to.
+    connection.on("authentication", (context) => {
+      if (context.method === "none") context.accept();
+      else context.reject(["none"]);
+    });
+    connection.on("session", (accept, reject) => {
+      if (hasSession) return reject();
+      hasSession = true;
+      serveExecSession(accept(), { pipe, takePipes, execs, limits, log });
+    });
+  }
+}
+
+class OwnedPipes {
+  #pipes: readonly PooledPipe[] | undefined;
+
+  constructor(pipes: readonly PooledPipe[] | undefined) {
+    this.#pipes = pipes;
+  }
+
+  take(): readonly PooledPipe[] | undefined {
+    const pipes = this.#pipes;
+    this.#pipes = undefined;
+    return pipes;
+  }
+
+  close(): void {
+    closePipes(this.take() ?? []);
+  }
+}
+
+/** A month; ssh2 takes 0, and anything longer than timers can, for its own default. */
+const NO_KEEPALIVE_MS = 2 ** 31 - 1;
+
+function serverConfig({ sshKeepalive }: SupervisorLimits): ServerConfig {
+  return {
+    // A new one for each start: nobody checks it, the relay under it is what is authenticated.
+    hostKeys: [ssh2.utils.generateKeyPairSync("ed25519").private],
+    ident: "Belay",
+    algorithms: {
+      kex: ["curve25519-sha256", "curve25519-sha256@libssh.org"],
+      serverHostKey: ["ssh-ed25519"],
+      // ctr with its own MAC is for foreign clients; ssh2's speed without native code is in gcm.
+      cipher: ["aes128-gcm@openssh.com", "aes128-ctr"],
+      hmac: ["hmac-sha2-256"],
+      compress: ["none"],
+    },
+    keepaliveInterval: sshKeepalive.intervalMs || NO_KEEPALIVE_MS,
+    keepaliveCountMax: sshKeepalive.missed,
+  };
+}
