@@ -3,7 +3,8 @@
 /**
  * - `ssh-env`: the SSH server takes every `env` request of the gateway, so that environment values
  *   need not stand in a command line, where any process of the sandbox could read them.
+ * - `ssh-eof`: before its close, the SSH server sends an EOF if, and only if, the output is complete.
  */
-export const SUPERVISOR_FEATURES = ["ssh-env"] as const;
+export const SUPERVISOR_FEATURES = ["ssh-env", "ssh-eof"] as const;
 
 export type SupervisorFeature = (typeof SUPERVISOR_FEATURES)[number];

@@ -24,7 +24,7 @@ export const defaultRelayPipeLimits: RelayPipeLimits = {
 export class RelayPipe extends Duplex {
   readonly #maxFrameBytes: number;
   readonly #bufferBytes: number;
-  /** Written, not yet taken: whole chunks, the first from `#offset` on. */
+  /** Written, not yet taken: whole chunks, of the first perhaps only the rest. */
   #written: Buffer[] = [];
   #writtenBytes = 0;
   #writeDone: ((error?: Error | null) => void) | undefined;
