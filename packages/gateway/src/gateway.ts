@@ -63,8 +63,9 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     signal: new AbortController().signal,
     onFailure: (err) => log.error("task.failed", { err }),
   });
+  const auth = new Authenticator(new SandboxTokens(identity), userTokens);
   const service = openshellService({
-    auth: new Authenticator(new SandboxTokens(identity), userTokens),
+    auth,
     store,
     sessions,
     relays,
@@ -84,7 +85,11 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     readMaxBytes: limits.inboundMessageBytes,
     writeMaxBytes: limits.outboundMessageBytes,
     fallback(request, response) {
-      const endpoints = { metrics, isReady: () => !stop.draining.aborted };
+      const endpoints = {
+        metrics,
+        isReady: () => !stop.draining.aborted,
+        mayCall: (authorization: string | undefined) => auth.mayCall(authorization),
+      };
       scope.run(() => answerHttp(request as never, response as never, endpoints));
     },
   });
@@ -118,7 +123,7 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
   const reason = new BelayError("session_lost", "the gateway is shutting down");
   await execsDone(admission, runtime, limits.closeConnectionsMs);
   for (const session of sessions.all()) session.end(reason);
-  await listener.close(stop.now.aborted ? 0 : limits.closeConnectionsMs);
+  await listener.close(stop.now.aborted ? limits.closeConnectionsNowMs : limits.closeConnectionsMs);
   log.info("gateway.stopped", {});
 }
 

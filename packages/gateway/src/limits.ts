@@ -31,6 +31,8 @@ export interface GatewayLimits {
   readonly drainTimeoutMs: number;
   /** Connections may flush what they have within this, at the very end. */
   readonly closeConnectionsMs: number;
+  /** The same after a second stop signal: enough to tell each caller why its exec ended. */
+  readonly closeConnectionsNowMs: number;
 
   readonly sessions: number;
   readonly execs: number;
@@ -74,6 +76,7 @@ export const defaultLimits: GatewayLimits = {
   killWaitMs: 10_000,
   drainTimeoutMs: 30_000,
   closeConnectionsMs: 2_000,
+  closeConnectionsNowMs: 250,
 
   sessions: 10_000,
   execs: 4_096,

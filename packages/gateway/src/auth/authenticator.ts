@@ -17,10 +17,17 @@ export class Authenticator {
     this.#userTokens = userTokens;
   }
 
+  /** Whether a request with this `authorization` header may see what users may. */
+  mayCall(authorization: string | undefined): boolean {
+    if (!this.#userTokens) return true;
+    const token = bearerToken(authorization);
+    return token !== undefined && findUser(this.#userTokens, token) !== undefined;
+  }
+
   /** @throws BelayError `unauthenticated`. */
   user(header: Headers): User {
     if (!this.#userTokens) return LOCAL_USER;
-    const token = bearerToken(header);
+    const token = bearerToken(header.get("authorization"));
     if (!token) throw new BelayError("unauthenticated", "a user's bearer token is required");
     const user = findUser(this.#userTokens, token);
     if (!user) throw new BelayError("unauthenticated", "unknown user token");
@@ -29,7 +36,7 @@ export class Authenticator {
 
   /** @throws BelayError `unauthenticated`, or `permission_denied` for a user's token. */
   async sandbox(header: Headers): Promise<SandboxClaims> {
-    const token = bearerToken(header);
+    const token = bearerToken(header.get("authorization"));
     if (!token) throw new BelayError("unauthenticated", "a sandbox's bearer token is required");
     if (this.#userTokens && findUser(this.#userTokens, token)) {
       throw new BelayError("permission_denied", "a user's token may not act for a sandbox");
@@ -38,6 +45,6 @@ export class Authenticator {
   }
 }
 
-function bearerToken(header: Headers): string | undefined {
-  return /^Bearer +(\S+)$/i.exec(header.get("authorization") ?? "")?.[1];
+function bearerToken(authorization: string | null | undefined): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
 }

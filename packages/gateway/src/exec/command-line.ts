@@ -24,7 +24,9 @@ export function commandLine(
     ([key, value]) => `export ${key}=${quote(value)}; `,
   );
   const enter = workdir === "" ? "" : `cd -- ${quote(asPath(workdir))} || exit 126; `;
-  const line = `${exports.join("")}${enter}exec -- ${command.map(quote).join(" ")}`;
+  // bash would take such a name for an option of `exec`; and not every shell takes `exec --`.
+  const program = /^-./.test(command[0] ?? "") ? "env -- " : "";
+  const line = `${exports.join("")}${enter}exec ${program}${command.map(quote).join(" ")}`;
   if (Buffer.byteLength(line) > maxBytes) {
     throw new BelayError(
       "invalid_request",

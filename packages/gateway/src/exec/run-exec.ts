@@ -1,7 +1,7 @@
 // run-exec.ts: one exec from its session to its outcome. It owns all that the exec opens, and runs in
 // the gateway's scope, not in the RPC: a client that vanishes takes only the reader of `events` along.
 import { BelayError } from "@belay/protocol";
-import type { ExecSandboxEvent, ExecSandboxRequest } from "@belay/protocol";
+import type { ErrorIds, ExecSandboxEvent, ExecSandboxRequest } from "@belay/protocol";
 import { waitAtMost } from "@belay/relay-core";
 import type { Clock, Handoff } from "@belay/relay-core";
 import type { Log } from "@belay/program";
@@ -50,18 +50,19 @@ export async function runExec(
 ): Promise<void> {
   const { limits, clock } = deps;
   const { request } = exec;
-  const ids = { execId: exec.id, sandboxId: request.sandboxId };
-  const log = deps.log.child(ids);
+  let ids: ErrorIds = { execId: exec.id, sandboxId: request.sandboxId };
+  const log = deps.log.child({ ...ids });
   const startedAtMs = clock.now();
   const tookMs = () => Math.round(clock.now() - startedAtMs);
   let phase: Phase = "before";
 
   try {
     const session = await deps.sessions.waitFor(request.sandboxId, { signal });
+    const { line, env } = plainForm(exec, session, limits);
     using relay = await deps.relays.open(session, { signal });
+    ids = { ...ids, ...relay.ids };
     using ssh = await SshConnection.open(relay, limits, clock, { signal });
 
-    const { line, env } = plainForm(exec, session, limits);
     phase = "starting";
     const pty = request.tty
       ? { term: TERM, cols: request.cols || 80, rows: request.rows || 24 }
@@ -85,7 +86,7 @@ export async function runExec(
 
     const reading = { termination, limits, clock };
     try {
-      const end = await readToEnd(channel, {
+      const { exit, outputComplete: wasRead } = await readToEnd(channel, {
         ...reading,
         signal,
         onOutput(chunk) {
@@ -94,9 +95,12 @@ export async function runExec(
         },
       });
       const timedOut = termination.state.is !== "running";
-      await events.put(exitEvent(end, { execId: exec.id, timedOut }), { signal });
-      deps.metrics.execEnded(timedOut ? "timed_out" : end.exit.is, tookMs());
-      log.info("exec.ended", { tookMs: tookMs(), timedOut, exit: end.exit });
+      // Other servers may leave the EOF out (RFC 4254, 5.3): without one, nothing is said.
+      const outputComplete = wasRead && (channel.sawEof || !session.offers("ssh-eof"));
+      const exitOf = { execId: exec.id, timedOut };
+      await events.put(exitEvent({ exit, outputComplete }, exitOf), { signal });
+      deps.metrics.execEnded(timedOut ? "timed_out" : exit.is, tookMs());
+      log.info("exec.ended", { tookMs: tookMs(), timedOut, exit, outputComplete });
     } catch (error) {
       if (channel.exit) phase = "ended";
       if (!signal.aborted) throw relayEnd(relay, error);
@@ -174,16 +178,16 @@ function isCallersWish(reason: unknown): boolean {
   return reason instanceof BelayError && reason.kind !== "gateway_stopping";
 }
 
-/** Where the supervisor said why it took the relay back, that is the better reason. */
+/** Where the supervisor said why it took the relay back, that is the better reason; else the log is
+ * to know what ended the relay. */
 function relayEnd({ state }: Relay, error: unknown): unknown {
-  return state.is === "ended" && state.reason.kind === "supervisor_stopping" ? state.reason : error;
+  if (state.is !== "ended" || !(error instanceof BelayError)) return error;
+  if (state.reason.kind === "supervisor_stopping") return state.reason;
+  const { kind, message, outcome, ids, cause = state.reason } = error;
+  return new BelayError(kind, message, { outcome, ids, cause });
 }
 
-function withOutcome(
-  error: unknown,
-  phase: Phase,
-  ids: { execId: string; sandboxId: string },
-): BelayError {
+function withOutcome(error: unknown, phase: Phase, ids: ErrorIds): BelayError {
   const known =
     error instanceof BelayError
       ? error

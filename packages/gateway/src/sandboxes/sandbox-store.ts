@@ -80,9 +80,22 @@ export class SandboxStore {
     for (const file of await readdir(this.#dir)) {
       const name = file.endsWith(".json") ? file.slice(0, -".json".length) : undefined;
       if (name === undefined || this.#byName.has(name)) continue;
-      this.#remember(JSON.parse(await readFile(join(this.#dir, file), "utf8")) as SandboxRecord);
+      const record = parseRecord(await readFile(join(this.#dir, file), "utf8"));
+      // A file that is none of ours, or spoilt, must not make all other sandboxes unknown.
+      if (record?.name === name) this.#remember(record);
     }
     // A directory's mtime moves in steps of some milliseconds: a fresh one may hide a later change.
     if (new Date().getTime() - changedAtMs > MTIME_STEP_MS) this.#readAtMs = changedAtMs;
+  }
+}
+
+function parseRecord(text: string): SandboxRecord | undefined {
+  try {
+    const record = JSON.parse(text) as Partial<SandboxRecord> | null;
+    const { id, name, createdAtMs } = record ?? {};
+    if (typeof id !== "string" || typeof name !== "string") return undefined;
+    return Number.isSafeInteger(createdAtMs) ? { id, name, createdAtMs: createdAtMs! } : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -3,6 +3,7 @@
 import { execEnd, Wakeup } from "@belay/relay-core";
 import type { ChannelExit, ExecEnd, WakeupWait } from "@belay/relay-core";
 import type { ClientChannel } from "ssh2";
+import { watchEof } from "./ssh2-internals.ts";
 
 export interface OutputChunk {
   readonly stream: "stdout" | "stderr";
@@ -14,6 +15,7 @@ export class ExecChannel {
   readonly sshChannel: ClientChannel;
   readonly #change = new Wakeup();
   readonly #maxChunkBytes: number;
+  readonly #sawEof: () => boolean;
   #pending: OutputChunk | undefined;
   #readFirst: OutputChunk["stream"] = "stdout";
   #exit: ChannelExit | undefined;
@@ -23,6 +25,7 @@ export class ExecChannel {
   constructor(channel: ClientChannel, { maxChunkBytes }: { maxChunkBytes: number }) {
     this.sshChannel = channel;
     this.#maxChunkBytes = maxChunkBytes;
+    this.#sawEof = watchEof(channel);
     const { notify } = this.#change;
     channel.on("error", notify);
     channel.on("exit", (code: number | null, signal?: string) => {
@@ -38,6 +41,11 @@ export class ExecChannel {
 
   get exit(): ChannelExit | undefined {
     return this.#exit;
+  }
+
+  /** Whether the server has sent an EOF, which not every server does. To be asked at the end. */
+  get sawEof(): boolean {
+    return this.#sawEof();
   }
 
   /** Bytes that have arrived and were not taken. */

@@ -1,4 +1,4 @@
-// ssh2-internals.ts: the two things that ssh2 1.17 can do and does not offer. Nothing else in the
+// ssh2-internals.ts: the three things that ssh2 1.17 can do and does not offer. Nothing else in the
 // gateway reaches behind its public API.
 import type { Client, ClientChannel } from "ssh2";
 
@@ -35,4 +35,20 @@ export function sendSignal(client: Client, channel: ClientChannel, name: string)
   const { outgoing } = channel as unknown as ChannelInternals;
   if (outgoing.state !== "open" && outgoing.state !== "eof") return;
   (client as unknown as ClientInternals)._protocol.signal(outgoing.id, name);
+}
+
+/**
+ * Whether the server has sent an EOF: that its output is all there. ssh2 ends the stream in the same
+ * way for a close without one, which is how our supervisor says that output is missing.
+ * @returns to be asked after the end of the channel's stdout. Call this before anything is read.
+ */
+export function watchEof(channel: ClientChannel): () => boolean {
+  const { incoming } = channel as unknown as ChannelInternals;
+  const push = channel.push.bind(channel);
+  let seen = false;
+  channel.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null && incoming.state === "eof") seen = true;
+    return push(chunk, encoding);
+  };
+  return () => seen;
 }

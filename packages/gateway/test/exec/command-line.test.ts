@@ -84,7 +84,7 @@ describe.each(installedShells)("commandLine, run by %s,", (shell) => {
 
 describe("commandLine", () => {
   it("is readable where nothing needs quotes", () => {
-    expect(line(["ls", "-la", "/tmp/a.b:c@d%e+f,g_h"])).toBe("exec -- ls -la /tmp/a.b:c@d%e+f,g_h");
+    expect(line(["ls", "-la", "/tmp/a.b:c@d%e+f,g_h"])).toBe("exec ls -la /tmp/a.b:c@d%e+f,g_h");
   });
 
   it("is refused when it is longer than the limit, by bytes as quoted", () => {

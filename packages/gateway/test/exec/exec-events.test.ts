@@ -17,9 +17,8 @@ describe("exec events", () => {
     const data = Buffer.from(Uint8Array.from({ length: 256 }, (_, byte) => byte));
     const { payload } = outputEvent({ stream, data });
     expect(payload.case).toBe(stream);
-    if (payload.case === "stdout" || payload.case === "stderr") {
-      expect(Buffer.from(payload.value.data).equals(data)).toBe(true);
-    }
+    const { data: carried } = payload.value as { data: Uint8Array };
+    expect(Buffer.from(carried).equals(data)).toBe(true);
   });
 
   it.each([0, 1, 126, 127, 255])("report exit code %i", (exitCode) => {

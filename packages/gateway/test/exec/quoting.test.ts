@@ -19,7 +19,23 @@ function argumentsAsRun(shell: string, args: string[]): string[] {
 
 const ascii = Array.from({ length: 127 }, (_, index) => String.fromCharCode(index + 1));
 const awkward = ["", "-", "--", "-n", "'", "''", '"', "\\", "\n", "\r\n", "$(id)", "`id`", "!!"];
-const more = ["*", "?", "[a]", "{a,b}", "~", "~root", "a=b", "#", ";", "&&", "|", ">x", "\t", "é", "😀"];
+const more = [
+  "*",
+  "?",
+  "[a]",
+  "{a,b}",
+  "~",
+  "~root",
+  "a=b",
+  "#",
+  ";",
+  "&&",
+  "|",
+  ">x",
+  "\t",
+  "é",
+  "😀",
+];
 
 /** Words of what breaks quoting most. */
 function randomWord(random: () => number): string {

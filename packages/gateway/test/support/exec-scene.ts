@@ -57,7 +57,10 @@ export function execScene(
   const metrics = new Metrics({ sessions: () => 0, relays: () => 0, runningExecs: () => 0 });
   const deps: RunExecDeps = { sessions, relays, metrics, limits, clock, log };
   return {
-    ...{ clock, deps, supervisor, lines },
+    clock,
+    deps,
+    supervisor,
+    lines,
     exec: (request = {}) => start(deps, supervisor, request),
   };
 }
@@ -76,7 +79,10 @@ function start(
   const finished = runExec(exec, handoff, deps, { signal: abort.signal });
   const ended = readEvents(handoff, events);
   return {
-    ...{ abort, events, ended, finished },
+    abort,
+    events,
+    ended,
+    finished,
     text: (stream) => textOf(events, stream),
     exit() {
       const last = events.at(-1)?.payload;
@@ -86,7 +92,6 @@ function start(
     },
     async started() {
       await until(() => supervisor.commands.length > before, "the command has started");
-      await until(() => deps.log !== undefined);
       return supervisor.commands[before]!;
     },
   };

@@ -14,6 +14,8 @@ class Incoming extends Readable {
 
 export class FakeChannel extends Incoming {
   readonly stderr = new Incoming();
+  /** What ssh2 keeps of the server's side. */
+  readonly incoming = { state: "open" };
 
   get asClientChannel(): ClientChannel {
     return this as unknown as ClientChannel;
@@ -37,12 +39,14 @@ export class FakeChannel extends Incoming {
   }
 
   eof(): void {
+    this.incoming.state = "eof";
     this.push(null);
     this.stderr.push(null);
   }
 
   /** CLOSE; the streams end with it, and the event comes after the end of stdout, as in ssh2. */
   closes(): void {
+    this.incoming.state = "closed";
     if (!this.#ended(this)) this.push(null);
     if (!this.#ended(this.stderr)) this.stderr.push(null);
     if (this.readableEnded) this.emit("close");

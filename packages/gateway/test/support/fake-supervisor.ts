@@ -39,6 +39,8 @@ export class FakeSupervisor {
   readonly commands: FakeCommand[] = [];
   /** The gateway's messages, by case. */
   readonly received: string[] = [];
+  /** The relays that were asked for, in order. */
+  readonly channelIds: string[] = [];
   readonly #relays: RelayBroker;
   readonly #script: SupervisorScript;
 
@@ -64,7 +66,9 @@ export class FakeSupervisor {
     try {
       for await (const { payload } of this.session.outbox) {
         this.received.push(payload.case ?? "");
-        if (payload.case === "relayOpen") this.#openRelay(payload.value.channelId);
+        if (payload.case !== "relayOpen") continue;
+        this.channelIds.push(payload.value.channelId);
+        this.#openRelay(payload.value.channelId);
       }
     } catch {
       // The session has ended.
@@ -101,6 +105,8 @@ export class FakeSupervisor {
     const signals: string[] = [];
     let pty: FakeCommand["pty"];
     let command: FakeCommand | undefined;
+    // Without this, ssh2 takes the end of input for the end of the session, and drops signals.
+    session.on("eof", () => ((session as Session & { _ending: boolean })._ending = false));
     session.on("env", (accept, _reject, { key, val }) => {
       env[key] = val;
       accept?.();

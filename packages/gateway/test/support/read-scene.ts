@@ -19,7 +19,7 @@ export interface ReadScene {
   readonly abort: AbortController;
   readonly result: Promise<CommandEnd>;
   /** Everything that came on this stream so far, as text. */
-  text(stream: OutputChunk["stream"]): string;
+  readonly text: (stream: OutputChunk["stream"]) => string;
 }
 
 export function readScene(
@@ -55,7 +55,13 @@ export function readScene(
   });
   result.catch(() => {}); // each test looks at it when its time has come
   return {
-    ...{ clock, channel, termination, signals, chunks, abort, result },
+    clock,
+    channel,
+    termination,
+    signals,
+    chunks,
+    abort,
+    result,
     text: (stream) =>
       Buffer.concat(
         chunks.filter((each) => each.stream === stream).map((each) => each.data),

@@ -4,7 +4,12 @@ const MAX_TURNS = 50_000;
 
 /** Lets promise chains, ticks and immediates run to their end. */
 export async function settled(): Promise<void> {
-  for (let turn = 0; turn < 8; turn += 1) await nextTurn();
+  await turns(8);
+}
+
+/** Lets the event loop go round so many times. */
+export async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await nextTurn();
 }
 
 /** Resolves as soon as the fact holds. @throws when it does not after very many turns of the loop. */

@@ -1,0 +1,99 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { OpenShell, ServiceStatus } from "@belay/protocol";
+import { systemClock } from "@belay/relay-core";
+import { describe, expect, it } from "vitest";
+import { runGateway } from "../src/index.ts";
+import type { GatewayConfig } from "../src/index.ts";
+import { logLines } from "./support/log-lines.ts";
+import { tempDir } from "./support/temp-dir.ts";
+import { testLimits } from "./support/test-limits.ts";
+import { until } from "./support/settled.ts";
+
+async function gatewayScene(userTokens?: string) {
+  const dir = await tempDir();
+  const config: GatewayConfig = {
+    host: "127.0.0.1",
+    port: 0,
+    dataDir: join(dir.path, "data"),
+    limits: testLimits(),
+    without: new Set(),
+    ...(userTokens !== undefined && { userTokensFile: join(dir.path, "users.txt") }),
+  };
+  if (userTokens !== undefined) await writeFile(config.userTokensFile!, userTokens);
+  const [draining, now] = [new AbortController(), new AbortController()];
+  const stop = { draining: draining.signal, now: now.signal, [Symbol.dispose]() {} };
+  const { log, lines } = logLines();
+  const ended = runGateway(config, { clock: systemClock, log, version: "9.9.9", stop });
+  ended.catch(() => {});
+  const ready = async () => {
+    const line = () => lines.find(({ event }) => event === "gateway.ready");
+    await Promise.race([ended, until(() => line() !== undefined, "gateway.ready")]);
+    return line()?.fields["url"] as string;
+  };
+  return {
+    draining,
+    lines,
+    ended,
+    ready,
+    async [Symbol.asyncDispose]() {
+      draining.abort();
+      now.abort();
+      await ended.catch(() => {});
+      await dir[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe("runGateway", () => {
+  it.each([
+    ["gRPC", (baseUrl: string) => createGrpcTransport({ baseUrl })],
+    ["Connect", (baseUrl: string) => createConnectTransport({ baseUrl, httpVersion: "1.1" })],
+  ])("serves %s until it is told to stop", async (_protocol, transport) => {
+    await using scene = await gatewayScene();
+    const client = createClient(OpenShell, transport(await scene.ready()));
+    expect(await client.health({})).toMatchObject({
+      status: ServiceStatus.HEALTHY,
+      version: "9.9.9",
+    });
+    await expect(client.getSandbox({ name: "none" })).rejects.toMatchObject({
+      code: Code.NotFound,
+      rawMessage: "sandbox not found",
+    });
+    scene.draining.abort();
+    await scene.ended;
+    expect(scene.lines.map(({ event }) => event)).toEqual([
+      "gateway.ready",
+      "gateway.draining",
+      "gateway.stopped",
+    ]);
+  });
+
+  it("asks users for their tokens, but not the one that asks for its health", async () => {
+    await using scene = await gatewayScene("alice token-of-alice-01\n");
+    const client = createClient(OpenShell, createGrpcTransport({ baseUrl: await scene.ready() }));
+    await client.health({});
+    await expect(client.listSandboxes({})).rejects.toMatchObject({ code: Code.Unauthenticated });
+    const headers = { authorization: "Bearer token-of-alice-01" };
+    expect((await client.listSandboxes({}, { headers })).sandboxes).toEqual([]);
+  });
+
+  it("lets no user act for a sandbox", async () => {
+    await using scene = await gatewayScene("alice token-of-alice-01\n");
+    const client = createClient(OpenShell, createGrpcTransport({ baseUrl: await scene.ready() }));
+    const headers = { authorization: "Bearer token-of-alice-01" };
+    const nothing = (async function* () {})();
+    for (const call of [client.connectSupervisor, client.relayStream]) {
+      const answer = call(nothing, { headers })[Symbol.asyncIterator]();
+      await expect(answer.next()).rejects.toMatchObject({ code: Code.PermissionDenied });
+    }
+  });
+
+  it("does not start with bad user tokens", async () => {
+    await using scene = await gatewayScene("nonsense\n");
+    await expect(scene.ended).rejects.toThrow("user tokens file: line 1: not SUBJECT TOKEN");
+    expect(scene.lines).toEqual([]);
+  });
+});

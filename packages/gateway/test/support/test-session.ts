@@ -1,0 +1,9 @@
+import { SupervisorSession } from "../../src/supervisors/supervisor-session.ts";
+
+/** A session of a supervisor that does nothing. */
+export function testSession(sandboxId = "sb-1", outboxMessages = 64): SupervisorSession {
+  return new SupervisorSession(
+    { sandboxId, instanceId: "in-1", features: new Set() },
+    { outboxMessages },
+  );
+}
