@@ -78,11 +78,7 @@ const boundaries = Object.entries(mayImport).flatMap(([name, allowed]) => {
   return [
     { files: [`${folder}/**`], rules: restrict() },
     { files: [`${folder}/src/**`], rules: restrict(...inSources, timeComesThroughAClock) },
-    {
-      // young-generation.ts watches the garbage collector, which node:perf_hooks tells of.
-      files: [`${folder}/src/**/clock.ts`, `${folder}/src/young-generation.ts`],
-      rules: restrict(...inSources),
-    },
+    { files: [`${folder}/src/**/clock.ts`], rules: restrict(...inSources) },
   ];
 });
 

@@ -69,7 +69,9 @@ async function install() {
 function fingerprintOfInstall() {
   const hash = createHash("sha256").update(`${process.platform} ${process.arch}`);
   const folders = readdirSync(join(root, "packages")).map((folder) => join("packages", folder));
-  const manifests = [".", "e2e", "chaos", "scripts", ...folders].map((f) => join(f, "package.json"));
+  const manifests = [".", "e2e", "chaos", "scripts", ...folders].map((f) =>
+    join(f, "package.json"),
+  );
   for (const file of ["pnpm-lock.yaml", "pnpm-workspace.yaml", ...manifests]) {
     const path = join(root, file);
     if (existsSync(path)) hash.update(file).update(readFileSync(path));

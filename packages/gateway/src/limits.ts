@@ -95,5 +95,5 @@ export const defaultLimits: GatewayLimits = {
 
   inboundMessageBytes: 4 * 1024 * 1024,
   outboundMessageBytes: 1024 * 1024,
-  outputChunkBytes: 64 * 1024,
+  outputChunkBytes: 32 * 1024,
 };

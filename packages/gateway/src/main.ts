@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // main.ts: belay-gateway: the command line, and how the program starts and ends.
-import { createLog, keepYoungGenerationSmall, readCommandLine, stopSignals } from "@belay/program";
+import "@belay/program/small-nursery";
+import { createLog, readCommandLine, stopSignals } from "@belay/program";
 import { systemClock } from "@belay/relay-core";
 import packageJson from "../package.json" with { type: "json" };
 import { loadGatewayIdentity } from "./auth/gateway-identity.ts";
@@ -31,7 +32,6 @@ switch (invocation.command) {
 }
 
 async function serve(options: ServeOptions): Promise<void> {
-  keepYoungGenerationSmall();
   const log = createLog({ program: "gateway", level: options.logLevel });
   using stop = stopSignals();
   process.on("uncaughtException", (err) => {

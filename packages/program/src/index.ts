@@ -14,4 +14,3 @@ export type {
 } from "./options.ts";
 export { StopRequested, stopSignals } from "./stop-signals.ts";
 export type { SignalSource, StopSignals } from "./stop-signals.ts";
-export { keepYoungGenerationSmall } from "./young-generation.ts";

@@ -45,7 +45,8 @@ export interface SupervisorLimits {
   /** Messages to the gateway that wait while the connection is full. */
   readonly sessionOutboxMessages: number;
   readonly relayPipe: RelayPipeLimits;
-  /** The command line of an exec request, in bytes. Linux takes 128 KiB in one string. */
+  /** The command line of an exec request, in bytes. Linux takes 128 KiB in one string; ssh2 1.17
+   * takes no packet beyond 35_000 bytes, and ends the connection of whoever sends one. */
   readonly commandLineBytes: number;
   /** Variables that one exec may set, and the bytes of their names and values together. */
   readonly environmentEntries: number;

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // main.ts: belay-supervisor: the command line, and how the program starts and ends.
+import "@belay/program/small-nursery";
 import { badUsageExitCode, createLog, readCommandLine, stopSignals } from "@belay/program";
 import { keepProcessAlive } from "@belay/relay-core";
 import packageJson from "../package.json" with { type: "json" };

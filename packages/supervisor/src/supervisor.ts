@@ -9,7 +9,7 @@ import type { SupervisorLimits } from "./limits.ts";
 import { runSessionLoop } from "./link/session-loop.ts";
 import type { AcceptedSession } from "./link/session-loop.ts";
 import type { TokenSource } from "./link/sandbox-token.ts";
-import type { Session } from "./link/session.ts";
+import type { GatewaySession } from "./link/gateway-session.ts";
 import type { TlsFiles } from "./link/tls-files.ts";
 import { PipePool } from "./process/pipe-pool.ts";
 import { Relays } from "./relays/relays.ts";
@@ -43,7 +43,7 @@ export class Supervisor {
   readonly #pipePool: PipePool;
   readonly #execs: ExecTable;
   readonly #ssh: SshServer;
-  #current: { readonly session: Session; readonly relays: Relays } | undefined;
+  #current: { readonly session: GatewaySession; readonly relays: Relays } | undefined;
 
   constructor(config: SupervisorConfig, deps: SupervisorDeps) {
     const { limits, shell, environment } = config;

@@ -8,7 +8,9 @@ export type Environment = Readonly<Record<string, string>>;
 const OURS = /^(?:BELAY|OPENSHELL)_/;
 
 /** What of the supervisor's own environment its commands inherit. */
-export function inheritedEnvironment(own: Readonly<Record<string, string | undefined>>): Environment {
+export function inheritedEnvironment(
+  own: Readonly<Record<string, string | undefined>>,
+): Environment {
   return Object.freeze(
     Object.fromEntries(
       Object.entries(own).filter(

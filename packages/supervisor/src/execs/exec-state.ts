@@ -43,8 +43,7 @@ export type ExecEvent =
 
 /** What the event asks for. */
 export type ExecEffect =
-  | { readonly is: "terminate"; readonly ending: Ending }
-  | { readonly is: "open_orphan_window" };
+  { readonly is: "terminate"; readonly ending: Ending } | { readonly is: "open_orphan_window" };
 
 export interface ExecStep {
   readonly state: ExecState;
@@ -58,7 +57,9 @@ export function onExecEvent(state: ExecState, event: ExecEvent): ExecStep {
   if (state.is === "reported") return { state };
   switch (event.is) {
     case "exited":
-      return state.is === "running" ? { state: { ...state, is: "exited", end: event.end } } : { state };
+      return state.is === "running"
+        ? { state: { ...state, is: "exited", end: event.end } }
+        : { state };
     case "drained":
       if (state.is !== "exited") return { state };
       return { state: { ...state, is: "drained", outputComplete: event.outputComplete } };
@@ -73,11 +74,13 @@ export function onExecEvent(state: ExecState, event: ExecEvent): ExecStep {
         state.is === "running" || state.client === "signaled" ? end(state, "canceled") : { state },
       );
     case "client_lost":
-      return leave(state, "lost", () =>
-        state.is === "running" && !state.ending
+      return leave(state, "lost", () => {
+        // It was about to be ended, and nobody is left to send the KILL.
+        if (state.is !== "running" && state.client === "signaled") return end(state, "canceled");
+        return state.is === "running" && !state.ending
           ? { state, effect: { is: "open_orphan_window" } }
-          : { state },
-      );
+          : { state };
+      });
     case "orphan_window_ended":
       return state.is === "running" ? end(state, "orphaned") : { state };
     case "stop_requested":

@@ -1,18 +1,20 @@
 // exec-table.ts: the execs that run, those that nobody follows any more included.
 import { BelayError } from "@belay/protocol";
+import { closePipes } from "../process/pipe-pool.ts";
 import type { PooledPipe } from "../process/pipe-pool.ts";
 import type { StartResult } from "../process/process-handle.ts";
+import { ProcessTable } from "../process/process-table.ts";
 import { spawnPiped } from "../process/spawn-piped.ts";
 import { spawnTerminal } from "../process/spawn-terminal.ts";
-import { closePipes } from "../process/pipe-pool.ts";
 import { execEnvironment } from "./exec-environment.ts";
 import type { Environment } from "./exec-environment.ts";
 import type { ExecClient } from "./exec-client.ts";
 import { Exec } from "./exec.ts";
 import type { ExecDeps } from "./exec.ts";
+import { EXEC_ID_VARIABLE } from "./exec-request.ts";
 import type { ExecRequest } from "./exec-request.ts";
 
-export interface ExecTableOptions extends ExecDeps {
+export interface ExecTableOptions extends Omit<ExecDeps, "processes"> {
   readonly shell: string;
   readonly inherited: Environment;
   /** Aborts when no new execs are to be started. */
@@ -26,11 +28,13 @@ export type ExecStart =
 
 export class ExecTable {
   readonly #options: ExecTableOptions;
+  readonly #processes: ProcessTable;
   readonly #execs = new Map<string, Exec>();
   readonly #running = new Map<string, Promise<void>>();
 
   constructor(options: ExecTableOptions) {
     this.#options = options;
+    this.#processes = new ProcessTable(EXEC_ID_VARIABLE, options.clock);
   }
 
   get size(): number {
@@ -52,7 +56,10 @@ export class ExecTable {
     return {
       is: "started",
       run: (client) => {
-        const exec = new Exec(request.execId, result.process, client, this.#options);
+        const exec = new Exec(request.execId, result.process, client, {
+          ...this.#options,
+          processes: this.#processes,
+        });
         this.#execs.set(exec.id, exec);
         this.#running.set(exec.id, this.#runToEnd(exec));
         return exec;

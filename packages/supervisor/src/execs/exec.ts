@@ -4,16 +4,18 @@ import { sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
 import type { SupervisorLimits } from "../limits.ts";
 import { ProcessGroup } from "../process/process-group.ts";
+import type { Reach } from "../process/process-group.ts";
+import type { ProcessTable } from "../process/process-table.ts";
 import type { ProcessHandle, TerminalSize } from "../process/process-handle.ts";
 import { ClientGone } from "./exec-client.ts";
 import type { ExecClient } from "./exec-client.ts";
-import { EXEC_ID_VARIABLE } from "./exec-request.ts";
 import { initialExecState, onExecEvent, owesReport } from "./exec-state.ts";
 import type { ExecEffect, ExecEvent, ExecState } from "./exec-state.ts";
 import { pumpInput } from "./pump-input.ts";
 import { pumpOutput } from "./pump-output.ts";
 
 export interface ExecDeps {
+  readonly processes: ProcessTable;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -42,17 +44,15 @@ export class Exec {
   #state: ExecState = initialExecState;
   /** The KILLs that are under way, ours or the client's: the report waits for the last of them. */
   #ends: Promise<boolean>[] = [];
+  /** Whom the client's signals are about; the report waits for them. */
+  #signaled: Reach = "group";
 
   constructor(id: string, process: ProcessHandle, client: ExecClient, deps: ExecDeps) {
     this.id = id;
     this.#process = process;
     this.#client = client;
     this.#deps = { ...deps, log: deps.log.child({ execId: id, pid: process.pid }) };
-    this.#group = new ProcessGroup(
-      process.pid,
-      { name: EXEC_ID_VARIABLE, value: id },
-      deps.clock,
-    );
+    this.#group = new ProcessGroup(process.pid, id, deps.processes, deps.clock);
   }
 
   get state(): ExecState {
@@ -96,8 +96,10 @@ export class Exec {
     if (this.#state.is === "reported") return;
     this.#deps.log.info("exec.signal", { signal });
     if (!HARMLESS.has(signal)) this.#on({ is: "client_signaled" });
+    // TERM and KILL are how a gateway ends an exec: who has left the group is not to outlive it.
+    if (signal === "SIGTERM") this.#signaled = "everything";
     if (signal === "SIGKILL") this.#ends.push(this.#group.kill(this.#deps.limits.killWaitMs));
-    else this.#group.signal([signal], "group");
+    else this.#group.signal([signal], this.#signaled);
   }
 
   resize(size: TerminalSize): void {
@@ -184,14 +186,14 @@ export class Exec {
   }
 
   /**
-   * A client that has sent a signal wants to know when the whole group has ended, not only its
-   * leader: a timeout that is reported while something runs on would be a lie.
+   * A client that has sent a signal wants to know when all that it was meant for has ended, not only
+   * the leader: a timeout that is reported while something runs on would be a lie.
    */
   async #untilEndsAreThrough(): Promise<void> {
     const { limits, log } = this.#deps;
     if (this.#state.is === "drained" && this.#state.client === "signaled") {
       const limitMs = limits.terminationGraceMs + limits.killWaitMs;
-      if (!(await this.#group.whenGone("group", limitMs))) log.warn("exec.signal_outlived");
+      if (!(await this.#group.whenGone(this.#signaled, limitMs))) log.warn("exec.signal_outlived");
     }
     while (this.#ends.length > 0) {
       const through = await Promise.all(this.#ends.splice(0)); // more may come meanwhile

@@ -38,6 +38,8 @@ export async function pumpInput(
       }
     }
   } catch {
-    source.resume(); // ended from outside: what still comes has no reader
+    // Ended from outside: what still comes has no reader, and is dropped so that its end can come.
+    source.off("readable", changed.notify); // with this listener, nothing flows
+    source.resume();
   }
 }

@@ -97,7 +97,9 @@ export class PinnedConnection implements SessionManager {
   /** Ends everything on it at once. The first reason counts. */
   close(cause?: unknown): void {
     if (this.closed.aborted) return;
-    const message = this.#isReady ? "connection to the gateway lost" : "no connection to the gateway";
+    const message = this.#isReady
+      ? "connection to the gateway lost"
+      : "no connection to the gateway";
     const reason = new BelayError("session_lost", message, { cause: cause ?? this.#goaway });
     this.#watch.stop();
     this.#closed.abort(reason);

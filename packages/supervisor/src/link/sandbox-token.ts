@@ -4,8 +4,7 @@ import { BelayError, isSandboxId } from "@belay/protocol";
 
 /** A file may be replaced while we run, so it is read for each session; a value stays what it is. */
 export type TokenSource =
-  | { readonly is: "file"; readonly path: string }
-  | { readonly is: "value"; readonly token: string };
+  { readonly is: "file"; readonly path: string } | { readonly is: "value"; readonly token: string };
 
 /** @throws BelayError `unauthenticated` when there is none to read. */
 export async function readSandboxToken(source: TokenSource): Promise<string> {

@@ -12,8 +12,8 @@ import type { GatewayClient } from "./gateway-client.ts";
 import { PinnedConnection } from "./pinned-connection.ts";
 import { readSandboxToken, sandboxIdOf } from "./sandbox-token.ts";
 import type { TokenSource } from "./sandbox-token.ts";
-import { Session } from "./session.ts";
-import type { SessionRelays } from "./session.ts";
+import { GatewaySession } from "./gateway-session.ts";
+import type { SessionRelays } from "./gateway-session.ts";
 import { readTlsFiles } from "./tls-files.ts";
 import type { TlsFiles } from "./tls-files.ts";
 
@@ -35,7 +35,7 @@ export interface SessionLoopOptions {
 }
 
 export interface AcceptedSession {
-  readonly session: Session;
+  readonly session: GatewaySession;
   readonly client: GatewayClient;
   readonly tasks: TaskScope;
   readonly log: Log;
@@ -101,7 +101,7 @@ async function runOneSession(
       { signal: stop },
     );
     const client = createGatewayClient(connection, token, limits);
-    const session = new Session({
+    const session = new GatewaySession({
       client,
       hello: { sandboxId, instanceId: options.instanceId, version: options.version },
       limits,

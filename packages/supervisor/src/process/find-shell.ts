@@ -10,7 +10,10 @@ const POSIX_SHELLS = new Set(["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"]
  * The first that can be used: the configured one, $SHELL, the user's entry in passwd, /bin/sh.
  * @throws nothing: a configured shell that is missing fails each exec, and says so.
  */
-export function findShell(configured: string | undefined, shellVariable: string | undefined): string {
+export function findShell(
+  configured: string | undefined,
+  shellVariable: string | undefined,
+): string {
   if (configured !== undefined) return configured;
   for (const path of [shellVariable, passwdShell()]) {
     if (path && POSIX_SHELLS.has(basename(path)) && isExecutable(path)) return path;

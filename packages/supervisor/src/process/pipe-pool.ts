@@ -42,7 +42,10 @@ export class PipePool implements Disposable {
    * `onUnsupported`).
    * @throws BelayError `exec_start_failed`, for instance when there are no descriptors left.
    */
-  async take(count: number, { signal }: { signal: AbortSignal }): Promise<PooledPipe[] | undefined> {
+  async take(
+    count: number,
+    { signal }: { signal: AbortSignal },
+  ): Promise<PooledPipe[] | undefined> {
     while (this.#supported && this.#ready.length < count) {
       await this.#refill();
       signal.throwIfAborted();

@@ -3,18 +3,13 @@
 // marker (setsid, double fork).
 import { sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
-import { liveProcesses, wasStartedWith } from "./process-table.ts";
+import type { ProcessEntry, ProcessTable } from "./process-table.ts";
 
 export interface TerminationLimits {
   /** Between TERM and KILL. */
   readonly graceMs: number;
   /** How long to look, after the first KILL, until nothing is left. */
   readonly killWaitMs: number;
-}
-
-export interface Marker {
-  readonly name: string;
-  readonly value: string;
 }
 
 /** Whom a signal or a question is about. */
@@ -31,26 +26,33 @@ const NEVER = new AbortController().signal;
 
 export class ProcessGroup {
   readonly #leaderPid: number;
-  readonly #marker: Marker;
+  readonly #marker: string;
+  readonly #table: ProcessTable;
   readonly #clock: Clock;
+  readonly #startedMs: number;
 
-  constructor(leaderPid: number, marker: Marker, clock: Clock) {
+  /** @param leaderPid of a process that was started just now. */
+  constructor(leaderPid: number, marker: string, table: ProcessTable, clock: Clock) {
     this.#leaderPid = leaderPid;
     this.#marker = marker;
+    this.#table = table;
     this.#clock = clock;
+    this.#startedMs = clock.now();
   }
 
   /** Sends signals, in this order; false when nobody was there. */
   signal(signals: readonly NodeJS.Signals[], reach: Reach): boolean {
     const pids = [-this.#leaderPid, ...(reach === "everything" ? this.#strays() : [])];
-    return pids.map((pid) => signals.map((signal) => send(pid, signal)).includes(true)).includes(true);
+    return pids
+      .map((pid) => signals.map((signal) => send(pid, signal)).includes(true))
+      .includes(true);
   }
 
   isAlive(reach: Reach): boolean {
     const leaderPid = this.#leaderPid;
     // The first question is cheap, and mostly enough: not even a zombie is left.
     const groupIsAlive =
-      send(-leaderPid, 0) && liveProcesses().some(({ groupId }) => groupId === leaderPid);
+      send(-leaderPid, 0) && this.#live().some(({ groupId }) => groupId === leaderPid);
     return groupIsAlive || (reach === "everything" && this.#strays().length > 0);
   }
 
@@ -85,12 +87,14 @@ export class ProcessGroup {
 
   /** Those who left the group, by pid. */
   #strays(): number[] {
-    const leaderPid = this.#leaderPid;
-    const { name, value } = this.#marker;
-    return liveProcesses()
-      .filter(({ groupId }) => groupId !== leaderPid)
-      .filter(({ pid, sessionId }) => sessionId === leaderPid || wasStartedWith(pid, name, value))
+    return this.#live()
+      .filter(({ groupId }) => groupId !== this.#leaderPid)
+      .filter((each) => each.sessionId === this.#leaderPid || each.marker === this.#marker)
       .map(({ pid }) => pid);
+  }
+
+  #live(): readonly ProcessEntry[] {
+    return this.#table.live({ sinceMs: this.#startedMs });
   }
 }
 

@@ -15,7 +15,10 @@ const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;
  * Starts at once: the caller listens to the outputs before the event loop goes on.
  * @param pipes three of the pool, which are used up; `undefined`: Node's own socket pairs.
  */
-export function spawnPiped(spec: ProcessSpec, pipes: readonly PooledPipe[] | undefined): StartResult {
+export function spawnPiped(
+  spec: ProcessSpec,
+  pipes: readonly PooledPipe[] | undefined,
+): StartResult {
   if (pipes === undefined) return start(spec, ["pipe", "pipe", "pipe"], undefined);
   const opened: number[] = [];
   const open = (pipe: PooledPipe, flags: number) => {
@@ -82,6 +85,7 @@ function handle(
 ): ProcessHandle {
   // A command that does not read its input is normal: EPIPE must not end the supervisor.
   for (const stream of Object.values(streams)) stream.on("error", () => {});
+  // What Node cannot tell, we cannot either: a death by a real-time signal comes as exit code 0.
   const exited = new Promise<ProcessEnd>((resolve) => {
     child.once("exit", (exitCode, signal) =>
       resolve(

@@ -58,9 +58,7 @@ function handle(terminal: UnixTerminal, clock: Clock): ProcessHandle {
   const exited = new Promise<ProcessEnd>((resolve) => {
     terminal.onExit(({ exitCode, signal }) => {
       isOver = true;
-      resolve(
-        signal ? { is: "signaled", signal: signalName(signal) } : { is: "exited", exitCode },
-      );
+      resolve(signal ? { is: "signaled", signal: signalName(signal) } : { is: "exited", exitCode });
     });
   });
   const input = new TerminalInput(terminal.fd, output, clock);
@@ -124,7 +122,8 @@ class TerminalInput extends Writable {
     let rest = chunk;
     while (rest.length > 0) {
       // The descriptor's number may already mean something else.
-      if (this.destroyed || this.#terminal.destroyed) return done(new Error("the terminal is gone"));
+      if (this.destroyed || this.#terminal.destroyed)
+        return done(new Error("the terminal is gone"));
       try {
         rest = rest.subarray(writeSync(this.#fd, rest));
       } catch (error) {

@@ -82,6 +82,8 @@ function watchClient(session: Session, { pipe }: ExecSessionDeps): AbortSignal {
   session.on("close", () => leave("closed"));
   pipe.once("end", () => leave("closed"));
   // ssh2 ends the pipe in order for one reason: the client has sent DISCONNECT.
-  pipe.once("close", () => leave(pipe.writableEnded ? "closed" : "lost", pipe.errored ?? undefined));
+  pipe.once("close", () =>
+    leave(pipe.writableEnded ? "closed" : "lost", pipe.errored ?? undefined),
+  );
   return gone.signal;
 }

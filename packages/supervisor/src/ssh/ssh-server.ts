@@ -9,6 +9,7 @@ import type { ExecTable } from "../execs/exec-table.ts";
 import type { SupervisorLimits } from "../limits.ts";
 import { closePipes } from "../process/pipe-pool.ts";
 import type { PooledPipe } from "../process/pipe-pool.ts";
+import { createHostKey } from "./host-key.ts";
 import { serveExecSession } from "./exec-session.ts";
 import { injectStream } from "./ssh2-internals.ts";
 
@@ -109,8 +110,7 @@ const NO_KEEPALIVE_MS = 2 ** 31 - 1;
 
 function serverConfig({ sshKeepalive }: SupervisorLimits): ServerConfig {
   return {
-    // A new one for each start: nobody checks it, the relay under it is what is authenticated.
-    hostKeys: [ssh2.utils.generateKeyPairSync("ed25519").private],
+    hostKeys: [createHostKey()],
     ident: "Belay",
     algorithms: {
       kex: ["curve25519-sha256", "curve25519-sha256@libssh.org"],

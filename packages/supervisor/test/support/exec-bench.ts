@@ -1,5 +1,6 @@
 // exec-bench.ts: the supervisor's execs, with an SSH client of this process at the other end of a relay.
 import { once } from "node:events";
+import { createRequire } from "node:module";
 import ssh2 from "ssh2";
 import type { Client, ClientChannel, ExecOptions } from "ssh2";
 import { systemClock } from "@belay/relay-core";
@@ -13,6 +14,12 @@ import { pipePair } from "./pipe-pair.ts";
 import type { PipePair } from "./pipe-pair.ts";
 import { RecordingLog } from "./recording-log.ts";
 import { until } from "./until.ts";
+
+/** Those that ssh2's client would not send. */
+const constants = createRequire(import.meta.url)("ssh2/lib/protocol/constants.js") as {
+  SIGNALS: Record<string, number>;
+};
+Object.assign(constants.SIGNALS, { NONSENSE: 1, WINCH: 1 });
 
 export interface BenchOptions {
   readonly limits?: Partial<SupervisorLimits>;
@@ -36,7 +43,7 @@ export class ExecBench implements AsyncDisposable {
   readonly pool: PipePool;
   readonly draining = new AbortController();
   readonly #ssh: SshServer;
-  readonly #connections: SshExecClient[] = [];
+  readonly #pairs: PipePair[] = [];
 
   constructor({ limits = {}, environment = {}, shell = "/bin/sh" }: BenchOptions = {}) {
     const clock = systemClock;
@@ -65,23 +72,28 @@ export class ExecBench implements AsyncDisposable {
 
   /** A relay with an SSH connection on it, as the gateway makes one for each exec. */
   async connect(): Promise<SshExecClient> {
-    const pair = pipePair();
-    const pipes = await this.pool.take(3, { signal: this.draining.signal });
-    this.#ssh.serve({ pipe: pair.server, pipes, ids: {}, log: this.log });
+    const { pair } = await this.connectSilently();
     const client = new ssh2.Client();
     client.on("error", () => {});
     client.connect({ sock: pair.client, username: "sandbox", keepaliveInterval: 0 });
     await once(client, "ready");
-    const connection = new SshExecClient(client, pair);
-    this.#connections.push(connection);
-    return connection;
+    return new SshExecClient(client, pair);
+  }
+
+  /** A relay at whose other end nobody speaks. */
+  async connectSilently(): Promise<{ pair: PipePair }> {
+    const pair = pipePair();
+    const pipes = await this.pool.take(3, { signal: this.draining.signal });
+    this.#ssh.serve({ pipe: pair.server, pipes, ids: {}, log: this.log });
+    this.#pairs.push(pair);
+    return { pair };
   }
 
   /** Runs a command to its end. */
   async run(command: string, options: RunOptions = {}): Promise<Finished> {
     const connection = await this.connect();
     const exec = await connection.exec(command, options);
-    if (options.stdin !== "open") exec.channel.end(options.stdin);
+    exec.channel.end(options.stdin);
     const finished = await exec.finished();
     connection.client.end();
     return finished;
@@ -89,9 +101,9 @@ export class ExecBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.execs.killAllNow();
-    for (const { pair } of this.#connections) {
-      pair.client.destroy();
-      pair.server.destroy();
+    for (const { client, server } of this.#pairs) {
+      client.destroy();
+      server.destroy();
     }
     this.execs.killAllNow();
     await until("every exec has ended", () => this.execs.size === 0);
@@ -101,7 +113,7 @@ export class ExecBench implements AsyncDisposable {
 
 export interface RunOptions extends ExecOptions {
   /** Default: none, an end of input at once. */
-  readonly stdin?: string | Buffer | "open";
+  readonly stdin?: string | Buffer;
 }
 
 export class SshExecClient {
@@ -121,6 +133,11 @@ export class SshExecClient {
       this.eof = true;
       onEof(...args);
     };
+  }
+
+  /** From now on, nothing of the client's reaches the server; the relay itself stays. */
+  mute(): void {
+    this.pair.server.receive = () => Promise.resolve();
   }
 
   /** @throws when the server refuses the request. */
@@ -160,6 +177,7 @@ export class ClientExec {
     const stderr: Buffer[] = [];
     channel.on("data", (chunk: Buffer) => stdout.push(chunk));
     channel.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+    channel.resume();
     await this.closed;
     return {
       code: this.#code,

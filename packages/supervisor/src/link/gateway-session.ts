@@ -1,4 +1,4 @@
-// session.ts: one association with the gateway: the ConnectSupervisor call, from hello to its end.
+// gateway-session.ts: one association with the gateway: the ConnectSupervisor call, from hello to its end.
 import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
@@ -14,6 +14,7 @@ import {
   exchangeHeartbeats,
   linkedAbort,
   sleep,
+  untilAbort,
   waitAtMost,
 } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
@@ -41,7 +42,11 @@ export interface SessionOptions {
   /** Aborts when the connection under the session has ended. */
   readonly connectionClosed: AbortSignal;
   /** Called once, when the gateway has accepted us. What runs in `tasks` ends with the session. */
-  readonly onAccepted: (session: Session, sessionId: string, tasks: TaskScope) => SessionRelays;
+  readonly onAccepted: (
+    session: GatewaySession,
+    sessionId: string,
+    tasks: TaskScope,
+  ) => SessionRelays;
 }
 
 type Payload = GatewayMessage["payload"];
@@ -56,7 +61,7 @@ type SessionState =
   | { readonly is: "accepted"; readonly relays: SessionRelays }
   | { readonly is: "ended" };
 
-export class Session {
+export class GatewaySession {
   readonly #options: SessionOptions;
   /** Ours, not the call's: a generator that is parked is never told that its call died. */
   readonly #outbox: Handoff<SupervisorMessage>;
@@ -82,9 +87,7 @@ export class Session {
    * @throws BelayError that says why it ended otherwise.
    */
   async run({ stop }: { stop: AbortSignal }): Promise<void> {
-    using call = linkedAbort(
-      AbortSignal.any([this.#options.connectionClosed, this.#ended.signal]),
-    );
+    using call = linkedAbort(AbortSignal.any([this.#options.connectionClosed, this.#ended.signal]));
     try {
       await this.#converse(call.signal, stop);
     } catch (error) {
@@ -111,7 +114,7 @@ export class Session {
     await using tasks = new TaskScope("session", { signal });
     const relays = onAccepted(this, accepted.sessionId, tasks);
     this.#state = { is: "accepted", relays };
-    tasks.run(() => this.#receive(messages));
+    tasks.run((taskSignal) => this.#receive(messages, taskSignal));
     tasks.run((taskSignal) => this.#beatHearts(accepted.heartbeatMs, taskSignal));
     await whenAborted(AbortSignal.any([tasks.signal, stop]));
     if (!tasks.signal.aborted) {
@@ -124,12 +127,14 @@ export class Session {
     signal.throwIfAborted();
   }
 
-  async #receive(messages: AsyncIterator<GatewayMessage>): Promise<void> {
-    for (let next = await messages.next(); !next.done; next = await messages.next()) {
+  async #receive(messages: AsyncIterator<GatewayMessage>, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      // A dead call would not end this wait: the session may be over while it still stands.
+      const next = await untilAbort(messages.next(), signal);
+      if (next.done) throw new BelayError("session_lost", "the gateway ended the session");
       this.#messagesReceived += 1;
       this.#handle(next.value.payload);
     }
-    throw new BelayError("session_lost", "the gateway ended the session");
   }
 
   #handle(payload: Payload): void {
