@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+// One file at a time: these tests start whole programs and are about time, so they must not steal it from each other.
+export default defineConfig({
+  test: {
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    fileParallelism: false,
+    // Tests that run at once within a file mostly wait.
+    maxConcurrency: 16,
+  },
+});
