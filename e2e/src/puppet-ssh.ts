@@ -81,7 +81,7 @@ export function serveSsh(
   behaviour: ExecBehaviour,
   onExec: (exec: Omit<PuppetExec, "channel">) => void,
 ): void {
-  hostKey ??= ssh2.utils.generateKeyPairSync("ed25519").private;
+  hostKey ??= readableKey();
   const server = new ssh2.Server({ hostKeys: [hostKey], keepaliveInterval: 0 });
   server.on("connection", (connection: Connection) => {
     connection.on("error", () => relay.destroy());
@@ -142,4 +142,10 @@ function serveSession(
 function say(sink: Writable, text: string, then: () => void): void {
   if (text === "") then();
   else sink.write(text, () => then());
+}
+
+/** One key of 256 begins with a zero byte, which ssh2 drops when it writes the key (measured). */
+function readableKey(): string {
+  const key = ssh2.utils.generateKeyPairSync("ed25519").private;
+  return ssh2.utils.parseKey(key) instanceof Error ? readableKey() : key;
 }
