@@ -5,7 +5,8 @@
 // rounds, so that a machine that gets slower in between is unfair to none of them, and within a round
 // each runs for itself, so that no one's clean-up is in another's time. From the call to the end of its
 // stream with an exit code 0; for a spawned program until its output has ended. OpenSSH's time includes
-// the start of its client program, because that is how a shared connection is used.
+// the start of its client program, because that is how a shared connection is used. The base is that of
+// a small program: a supervisor, which has more memory, takes longer to fork, and that is in the exec.
 import { BelayUnderLoad } from "../belay-under-load.ts";
 import type { Work } from "../client/work.ts";
 import type { Measure } from "../measure.ts";

@@ -1,6 +1,7 @@
 // What nobody but its owner may read: tokens, environment values, input. Not in a log, not in a command line, not in a command.
-import { readdir, readFile } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BelayProcess } from "../../src/belay-process.ts";
@@ -25,6 +26,8 @@ let deployment: Deployment;
 let client: OpenShellClient;
 let token: SandboxToken;
 let supervisor: BelayProcess;
+/** What the sandbox's shell was started with, each time: a shell that execs the command shows it only for a moment. */
+let argvFile: string;
 beforeAll(async () => {
   deployment = await startDeployment({
     supervisors: 0,
@@ -33,10 +36,14 @@ beforeAll(async () => {
   });
   client = deployment.client();
   token = await deployment.token("box");
+  argvFile = join(deployment.folder, "argv");
+  const shellFile = join(deployment.folder, "sh");
+  const recording = `#!/bin/sh\nprintf '%s\\n' "$@" >> '${argvFile}'\nexec /bin/sh "$@"\n`;
+  await writeFile(shellFile, recording, { mode: 0o755 });
   supervisor = new BelayProcess({
     name: "supervisor with its token in the environment",
     script: supervisorScript,
-    args: ["run", "--gateway", deployment.gatewayUrl, "--log-level", "debug"],
+    args: ["run", "--gateway", deployment.gatewayUrl, "--log-level", "debug", "--shell", shellFile],
     env: { BELAY_SANDBOX_TOKEN: token.token },
     cwd: deployment.folder,
   });
@@ -67,8 +74,12 @@ describe("a secret", () => {
     expect(exec.run.output().toString()).toBe(`${secret.stdin} ${secret.environment} ready\n`);
     const lines = await commandLines();
     expect(lines.filter((line) => line.includes("belay-supervisor"))).not.toEqual([]);
-    for (const value of [signature(), secret.environment, secret.stdin])
+    const shellArgv = await readFile(argvFile, "utf8");
+    expect(shellArgv).toContain("sleep 300");
+    for (const value of [signature(), secret.environment, secret.stdin]) {
       expect(lines.filter((line) => line.includes(value))).toEqual([]);
+      expect(shellArgv).not.toContain(value);
+    }
   });
 
   it("of the supervisor is not in a command's environment, nor in what it can read of its own", async () => {

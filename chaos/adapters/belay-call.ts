@@ -1,0 +1,187 @@
+// belay-call.ts: one ExecSandbox call to a Belay gateway, on a connection of its own, as a careful client
+// makes it: with a PING of its own, and with an honest "unknown" when its own connection is gone.
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { PinnedConnection, sleepMs } from "@belay/e2e";
+import { ErrorDetailSchema, OpenShell } from "@belay/protocol";
+import type { ExecSandboxEvent } from "@belay/protocol";
+import { systemClock, watchLiveness } from "@belay/relay-core";
+import type { LivenessLimits } from "@belay/relay-core";
+import { StreamCheck } from "../oracles/stream-check.ts";
+import { patternStreamOf } from "../work/command.ts";
+import type { Call, CallerEnd, CallerView, CallInit } from "./adapter.ts";
+
+export interface BelayCallOptions {
+  url: string;
+  sandboxId: string;
+  keepalive: LivenessLimits;
+}
+
+const lostMs = 250;
+
+export class BelayCall implements Call {
+  readonly view: Promise<CallerView>;
+  readonly #init: CallInit;
+  readonly #options: BelayCallOptions;
+  readonly #abort = new AbortController();
+  readonly #checks;
+  readonly #violations: string[] = [];
+  #hung = false;
+  lastMessageMs = 0;
+  #wished: string | undefined;
+  #exit: Extract<CallerEnd, { is: "exit" }> | undefined;
+  #execId: string | undefined;
+
+  constructor(init: CallInit, options: BelayCallOptions) {
+    this.#init = init;
+    this.#options = options;
+    const { work } = init.exec;
+    this.#checks = {
+      stdout: new StreamCheck(work.seed, patternStreamOf(work, "stdout")),
+      stderr: new StreamCheck(work.seed, patternStreamOf(work, "stderr")),
+    };
+    this.view = this.#run();
+  }
+
+  giveUp(): void {
+    this.#hung = true;
+    this.#abort.abort();
+  }
+
+  async #run(): Promise<CallerView> {
+    const startedMs = performance.now();
+    const connection = new PinnedConnection(this.#options.url);
+    const { socket, session } = connection;
+    const watch = watchLiveness(
+      {
+        seen: () => socket.bytesRead,
+        probe: () => void (session.destroyed || session.ping(() => {})),
+        onDead: () => connection[Symbol.dispose](),
+      },
+      this.#options.keepalive,
+      systemClock,
+    );
+    // A stream whose connection is gone before the first answer never ends in connect-node: whoever has
+    // a connection of its own has to end its calls. After a moment, because a better reason may come.
+    session.once("close", () => systemClock.setTimer(lostMs, () => this.#abort.abort()));
+    const cancel = this.#startCancel();
+    let end: CallerEnd;
+    try {
+      await this.#converse(connection);
+      end = this.#exit ?? this.#endedWithout();
+    } catch (error) {
+      end = this.#errorEnd(error, session.destroyed || session.closed || socket.destroyed);
+    }
+    const endedMs = performance.now();
+    watch.stop();
+    cancel();
+    // A caller that gives up says so; one that has its answer closes.
+    connection[Symbol.dispose]();
+    return {
+      startedMs,
+      endedMs,
+      end: this.#hung ? { is: "hung" } : end,
+      lastMessageMs: this.lastMessageMs,
+      streams: { stdout: this.#stream("stdout"), stderr: this.#stream("stderr") },
+      violations: this.#violations,
+      ...(this.#execId !== undefined && { execId: this.#execId }),
+    };
+  }
+
+  async #converse(connection: PinnedConnection): Promise<void> {
+    const { exec, command, environment, input } = this.#init;
+    const transport = createGrpcTransport({
+      baseUrl: this.#options.url,
+      sessionManager: connection,
+      readMaxBytes: 4 * 1024 * 1024,
+    });
+    const { timeoutSeconds = 0, deadlineMs, readDelayMs, pauseMs } = exec.caller;
+    const events = createClient(OpenShell, transport).execSandbox(
+      { sandboxId: this.#options.sandboxId, command, environment, stdin: input, timeoutSeconds },
+      { signal: this.#abort.signal, ...(deadlineMs !== undefined && { timeoutMs: deadlineMs }) },
+    );
+    let messages = 0;
+    for await (const event of events) {
+      this.#take(event);
+      if (messages++ === 0 && pauseMs !== undefined) await sleepMs(pauseMs);
+      if (readDelayMs !== undefined) await sleepMs(readDelayMs);
+    }
+  }
+
+  #take({ payload }: ExecSandboxEvent): void {
+    this.lastMessageMs = performance.now();
+    if (this.#exit !== undefined) this.#violations.push(`${payload.case} after the exit`);
+    switch (payload.case) {
+      case "stdout":
+      case "stderr":
+        return this.#checks[payload.case].push(payload.value.data);
+      case "exit": {
+        const { exitCode, signal, reason, outputIncomplete, execId } = payload.value;
+        this.#execId = execId;
+        this.#exit = {
+          is: "exit",
+          exitCode,
+          signal,
+          reason: reason as "exited" | "signaled" | "timed_out",
+          outputIncomplete,
+        };
+        return;
+      }
+      case undefined:
+        return void this.#violations.push("an event without payload");
+      default:
+        payload satisfies never;
+    }
+  }
+
+  #endedWithout(): CallerEnd {
+    this.#violations.push("ended OK without an exit");
+    return {
+      is: "error",
+      kind: "ok_without_exit",
+      outcome: undefined,
+      callersOwn: false,
+      message: "",
+    };
+  }
+
+  #errorEnd(reason: unknown, connectionGone: boolean): CallerEnd {
+    const error = ConnectError.from(reason);
+    const [detail] = error.findDetails(ErrorDetailSchema);
+    // Where the connection broke between the two, the caller knows an exit and does not trust it.
+    if (this.#exit !== undefined && !connectionGone)
+      this.#violations.push(`an error after the exit: ${error.message}`);
+    if (detail !== undefined) {
+      this.#execId = detail.execId;
+      const { kind, outcome } = detail;
+      return { is: "error", kind, outcome, callersOwn: false, message: error.rawMessage };
+    }
+    const deadline =
+      this.#init.exec.caller.deadlineMs !== undefined && error.code === Code.DeadlineExceeded;
+    const wished = this.#wished ?? (deadline ? "caller_deadline" : undefined);
+    const callersOwn = wished !== undefined || connectionGone;
+    return {
+      is: "error",
+      kind: wished ?? (connectionGone ? "connection_lost" : `code_${Code[error.code]}`),
+      // What @belay/protocol makes of an error without detail: the caller does not know.
+      outcome: callersOwn ? "unknown" : undefined,
+      callersOwn,
+      message: error.rawMessage,
+    };
+  }
+
+  #startCancel(): () => void {
+    const { cancelAfterMs } = this.#init.exec.caller;
+    if (cancelAfterMs === undefined) return () => {};
+    const timer = systemClock.setTimer(cancelAfterMs, () => {
+      this.#wished = "caller_cancel";
+      this.#abort.abort();
+    });
+    return () => timer.cancel();
+  }
+
+  #stream(name: "stdout" | "stderr") {
+    const check = this.#checks[name];
+    return { receivedBytes: check.receivedBytes, differences: check.finish() };
+  }
+}

@@ -1,0 +1,254 @@
+// belay.ts: Belay as the lab drives it: one gateway, many supervisors, each real, each path with a fault proxy.
+import { appendFile, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { openshellClient, poll, startDeployment, startFaultProxy } from "@belay/e2e";
+import type { BelayProcess, Deployment, DeployedSupervisor, FaultProxy, LogLine } from "@belay/e2e";
+import { SandboxPhase } from "@belay/protocol";
+import type { Fault, FaultKind } from "../faults/fault.ts";
+import type { Adapter, Call, CallInit, Holdings, LogEntry } from "./adapter.ts";
+import { BelayCall } from "./belay-call.ts";
+import { strikeBelay } from "./belay-strikes.ts";
+import { holdingsOf } from "./holdings.ts";
+import { gatewayArgs, supervisorArgs } from "./lab-config.ts";
+import type { Backstop, LabConfig } from "./lab-config.ts";
+
+export interface BelayOptions {
+  sandboxes: number;
+  config: LabConfig;
+  without: ReadonlySet<Backstop>;
+  /** Called now and then while it starts. */
+  onProgress?: (text: string) => void;
+}
+
+/** Started together; more only wait for each other's processor time. */
+const startedAtOnce = 4;
+const preload = fileURLToPath(new URL("../faults/preload.mjs", import.meta.url));
+
+export async function startBelay(options: BelayOptions): Promise<BelayAdapter> {
+  const commands = "commands-gateway";
+  const deployment = await startDeployment({
+    supervisors: 0,
+    gatewayArgs: gatewayArgs(options.config, options.without),
+    supervisorArgs: supervisorArgs(options.config, options.without),
+    gatewayEnv: preloadEnv(commands),
+  });
+  const adapter = new BelayAdapter(deployment, options);
+  try {
+    await adapter.start();
+    return adapter;
+  } catch (error) {
+    await adapter[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Relative: every process has a working directory of its own in the deployment's folder. */
+function preloadEnv(commandFile: string): Record<string, string> {
+  return { NODE_OPTIONS: `--import=${preload}`, BELAY_CHAOS_COMMANDS: commandFile };
+}
+
+export class BelayAdapter implements Adapter {
+  readonly name = "belay";
+  readonly deployment: Deployment;
+  readonly config: LabConfig;
+  readonly sandboxes: number;
+  readonly crashes: string[] = [];
+  readonly #options: BelayOptions;
+  readonly #clientProxies: FaultProxy[] = [];
+  /** By sandbox: that of the deployment is by time of start. */
+  readonly #supervisors: DeployedSupervisor[] = [];
+  #gatewayRestarting: Promise<void> | undefined;
+  readonly #replacing = new Set<number>();
+  #reports = 0;
+
+  constructor(deployment: Deployment, options: BelayOptions) {
+    this.deployment = deployment;
+    this.config = options.config;
+    this.sandboxes = options.sandboxes;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    for (let at = 0; at < this.sandboxes; at += startedAtOnce) {
+      const batch = Array.from(
+        { length: Math.min(startedAtOnce, this.sandboxes - at) },
+        (_, i) => at + i,
+      );
+      await Promise.all(batch.map((sandbox) => this.#startSandbox(sandbox)));
+      this.#options.onProgress?.(`${this.#supervisors.length} supervisors are up`);
+    }
+  }
+
+  async #startSandbox(sandbox: number): Promise<void> {
+    const targetPort = Number(new URL(this.deployment.gatewayUrl).port);
+    this.#clientProxies[sandbox] = await startFaultProxy({ targetPort, seed: sandbox + 1 });
+    this.#supervisors[sandbox] = await this.deployment.addSupervisor({
+      name: `box-${sandbox}`,
+      env: preloadEnv("commands"),
+    });
+  }
+
+  supervisor(sandbox: number): DeployedSupervisor {
+    const supervisor = this.#supervisors[sandbox];
+    if (supervisor === undefined) throw new Error(`there is no sandbox ${sandbox}`);
+    return supervisor;
+  }
+
+  clientProxy(sandbox: number): FaultProxy {
+    const proxy = this.#clientProxies[sandbox];
+    if (proxy === undefined) throw new Error(`there is no sandbox ${sandbox}`);
+    return proxy;
+  }
+
+  get gateway(): BelayProcess {
+    return this.deployment.gateway;
+  }
+
+  call(init: CallInit): Call {
+    const { keepaliveIntervalMs, keepaliveTimeoutMs } = this.config;
+    const off = this.#options.without.has("keepalive");
+    return new BelayCall(init, {
+      url: this.clientProxy(init.exec.sandbox).url,
+      sandboxId: this.supervisor(init.exec.sandbox).sandboxId,
+      keepalive: {
+        probeEveryMs: off ? 0 : keepaliveIntervalMs,
+        deadAfterMs: off ? 0 : keepaliveIntervalMs + keepaliveTimeoutMs,
+      },
+    });
+  }
+
+  supports(_kind: FaultKind): boolean {
+    return true;
+  }
+
+  strike(fault: Fault, sandbox: number, note: (text: string) => void): Promise<void> {
+    return strikeBelay(this, fault, sandbox, note);
+  }
+
+  /** Kills the gateway and starts another; a second wish while that goes on shares it. */
+  restartGateway(): Promise<void> {
+    this.#gatewayRestarting ??= this.#restartGateway().finally(() => {
+      this.#gatewayRestarting = undefined;
+    });
+    return this.#gatewayRestarting;
+  }
+
+  async #restartGateway(): Promise<void> {
+    await this.deployment.restartGateway("SIGKILL");
+    const port = Number(new URL(this.deployment.gatewayUrl).port);
+    for (const proxy of this.#clientProxies) proxy.retarget(port);
+  }
+
+  /** Sends a command to the preloaded module; see faults/preload.mjs. */
+  async command(target: "gateway" | number, command: Record<string, unknown>): Promise<void> {
+    const process = target === "gateway" ? this.gateway : this.supervisor(target).process;
+    const file =
+      target === "gateway"
+        ? join(this.deployment.folder, "commands-gateway")
+        : join(this.supervisor(target).home, "commands");
+    await appendFile(file, `${JSON.stringify({ ...command, for: process.pid })}\n`);
+    process.kill("SIGUSR2");
+  }
+
+  /** Resolves when these sandboxes have a session that their gateway knows. */
+  async well(sandbox: number | undefined): Promise<void> {
+    const wanted = sandbox === undefined ? this.#supervisors.map((_, at) => at) : [sandbox];
+    await this.#gatewayRestarting;
+    await this.#replaceCrashed(wanted);
+    // Each once: among many, there is always one that another fault has just struck.
+    let without = wanted;
+    const allThere = async () => {
+      const ready = await this.#readyNames();
+      without = without.filter((at) => !ready.has(this.supervisor(at).name));
+      return without.length === 0;
+    };
+    await poll("the sandboxes' sessions", allThere, {
+      limitMs: 15_000,
+      everyMs: 150,
+      detail: () => without.map((at) => this.supervisor(at).process.tail(4)).join("\n"),
+    });
+  }
+
+  /** Sandboxes whose session the gateway knows, asked past every proxy; none while it does not answer. */
+  async #readyNames(): Promise<Set<string>> {
+    using client = openshellClient(this.deployment.gatewayUrl);
+    try {
+      const { sandboxes } = await client.listSandboxes({ limit: 1_000 }, { timeoutMs: 2_000 });
+      const ready = sandboxes.filter(({ status }) => status?.phase === SandboxPhase.READY);
+      return new Set(ready.map(({ metadata }) => metadata?.name ?? ""));
+    } catch {
+      return new Set();
+    }
+  }
+
+  /** As whatever keeps programs running would; the run has failed by then. */
+  async #replaceCrashed(sandboxes: readonly number[]): Promise<void> {
+    if (!this.gateway.running) {
+      this.crashes.push(this.gateway.tail(5));
+      await this.restartGateway();
+    }
+    for (const at of sandboxes) {
+      const supervisor = this.supervisor(at);
+      if (supervisor.process.running || this.#replacing.has(at)) continue;
+      this.crashes.push(supervisor.process.tail(5));
+      await this.replaceSupervisor(at, () => supervisor.start());
+    }
+  }
+
+  /** While it is replaced on purpose, its end is no crash. */
+  async replaceSupervisor(sandbox: number, replace: () => Promise<void>): Promise<void> {
+    this.#replacing.add(sandbox);
+    try {
+      await replace();
+    } finally {
+      this.#replacing.delete(sandbox);
+    }
+  }
+
+  async holdings({ skipSilent = false } = {}): Promise<Holdings[]> {
+    const folder = join(this.deployment.folder, "reports");
+    await mkdir(folder, { recursive: true });
+    const targets: ("gateway" | number)[] = ["gateway", ...this.#supervisors.map((_, at) => at)];
+    const asked = targets.map(async (target) => {
+      const process = target === "gateway" ? this.gateway : this.supervisor(target).process;
+      const file = join(folder, `${this.#reports++}.json`);
+      await this.command(target, { op: "report", file });
+      const name = target === "gateway" ? "gateway" : `supervisor ${target}`;
+      return await holdingsOf(name, process, file);
+    });
+    if (!skipSilent) return await Promise.all(asked);
+    const answers = await Promise.allSettled(asked);
+    return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+  }
+
+  async gauges(): Promise<Record<string, number>> {
+    const answer = await fetch(`${this.deployment.gatewayUrl}/metrics`, {
+      signal: AbortSignal.timeout(5_000),
+    });
+    const text = await answer.text();
+    const found = [...text.matchAll(/^(belay_(?:sessions|relays|execs_running)) (\d+)$/gm)];
+    return Object.fromEntries(found.map(([, name = "", value]) => [name, Number(value)]));
+  }
+
+  logs(sandbox: number, fromMs: number, toMs: number): LogEntry[] {
+    const { sandboxId, processes, name } = this.supervisor(sandbox);
+    const within = ({ atMs }: LogEntry) => atMs >= fromMs && atMs <= toMs;
+    const mentions = (line: LogLine) =>
+      line.fields["sandboxId"] === undefined || line.fields["sandboxId"] === sandboxId;
+    const gateway = this.gateway.lines.filter(mentions).map((line) => entry("gateway", line));
+    const supervisor = processes.flatMap(({ lines }) => lines.map((line) => entry(name, line)));
+    return [...gateway, ...supervisor].filter(within).slice(0, 200);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#clientProxies.map((proxy) => proxy[Symbol.asyncDispose]()));
+    await this.deployment[Symbol.asyncDispose]();
+  }
+}
+
+function entry(from: string, line: LogLine): LogEntry {
+  const { time, level: _level, program: _program, event, sandboxId: _id, ...fields } = line.fields;
+  const text = line.event === "" ? line.text : `${String(event)} ${JSON.stringify(fields)}`;
+  return { atMs: typeof time === "string" ? Date.parse(time) : 0, from, text: text.slice(0, 400) };
+}

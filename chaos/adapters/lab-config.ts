@@ -1,0 +1,132 @@
+// lab-config.ts: the settings that the lab runs Belay with: all backstops on, all of them short, so that
+// thousands of execs with faults fit into minutes. Every bound of the judgement follows from them.
+
+export type Backstop =
+  "keepalive" | "heartbeat" | "ssh-keepalive" | "post-exit-bound" | "session-fanout";
+
+export const backstops: readonly Backstop[] = [
+  "keepalive",
+  "heartbeat",
+  "ssh-keepalive",
+  "post-exit-bound",
+  "session-fanout",
+];
+
+export interface LabConfig {
+  keepaliveIntervalMs: number;
+  keepaliveTimeoutMs: number;
+  heartbeatIntervalMs: number;
+  heartbeatMissed: number;
+  /** The supervisor's own check; 0: none. A program that is stuck checks nothing. */
+  supervisorHeartbeatMissed: number;
+  sshKeepaliveIntervalMs: number;
+  sshKeepaliveMissed: number;
+  postExitWaitMs: number;
+  sessionWaitMs: number;
+  relayWaitMs: number;
+  sshReadyMs: number;
+  execStartMs: number;
+  terminationGraceMs: number;
+  killWaitMs: number;
+  orphanWindowMs: number;
+  /** For the machine, not for Belay: late timers and queues for two cores that hundreds of processes share. */
+  slackMs: number;
+}
+
+export const labConfig: LabConfig = {
+  keepaliveIntervalMs: 1_000,
+  keepaliveTimeoutMs: 1_000,
+  heartbeatIntervalMs: 1_000,
+  heartbeatMissed: 3,
+  supervisorHeartbeatMissed: 3,
+  sshKeepaliveIntervalMs: 1_500,
+  sshKeepaliveMissed: 3,
+  postExitWaitMs: 500,
+  sessionWaitMs: 5_000,
+  relayWaitMs: 3_000,
+  sshReadyMs: 3_000,
+  execStartMs: 3_000,
+  terminationGraceMs: 500,
+  killWaitMs: 3_000,
+  orphanWindowMs: 1_500,
+  slackMs: 5_000,
+};
+
+/**
+ * For so many execs at once. On a machine that hundreds of processes share, a program may get no processor
+ * for a second or two; a backstop as short as that would take it for dead, and be right.
+ */
+export function labConfigFor(execsAtOnce: number): LabConfig {
+  const factor = Math.max(1, execsAtOnce / 24);
+  const times = (ms: number) => Math.round(ms * factor);
+  return {
+    ...labConfig,
+    keepaliveIntervalMs: times(labConfig.keepaliveIntervalMs),
+    keepaliveTimeoutMs: times(labConfig.keepaliveTimeoutMs),
+    heartbeatIntervalMs: times(labConfig.heartbeatIntervalMs),
+    sshKeepaliveIntervalMs: times(labConfig.sshKeepaliveIntervalMs),
+    slackMs: times(labConfig.slackMs),
+  };
+}
+
+/** The supervisor's bound for output that a grandchild holds back; not changed by the lab. */
+export const exitDrainMs = 2_000;
+
+/**
+ * The settings of a run that measures what one backstop is worth, with it and without it: whatever else
+ * would end the same execs is made slow in both, so that it is this backstop that is measured.
+ */
+export function configForControl(backstop: Backstop, config: LabConfig = labConfig): LabConfig {
+  const slow: Partial<LabConfig> = {};
+  if (backstop !== "heartbeat" && backstop !== "session-fanout") slow.heartbeatMissed = 60;
+  if (backstop !== "ssh-keepalive") slow.sshKeepaliveMissed = 40;
+  // PING is answered under every fault of the other controls, so it can stay as it is.
+  return { ...config, ...slow, supervisorHeartbeatMissed: 0, slackMs: 2_500 };
+}
+
+export function gatewayArgs(config: LabConfig, without: ReadonlySet<Backstop>): string[] {
+  const unless = (backstop: Backstop, ms: number) => (without.has(backstop) ? 0 : ms);
+  const args = flags({
+    "keepalive-interval-ms": unless("keepalive", config.keepaliveIntervalMs),
+    "keepalive-timeout-ms": config.keepaliveTimeoutMs,
+    "heartbeat-interval-ms": unless("heartbeat", config.heartbeatIntervalMs),
+    "heartbeat-missed": config.heartbeatMissed,
+    "ssh-keepalive-interval-ms": unless("ssh-keepalive", config.sshKeepaliveIntervalMs),
+    "ssh-keepalive-missed": config.sshKeepaliveMissed,
+    "post-exit-wait-ms": unless("post-exit-bound", config.postExitWaitMs),
+    "session-wait-ms": config.sessionWaitMs,
+    "relay-wait-ms": config.relayWaitMs,
+    "ssh-ready-ms": config.sshReadyMs,
+    "exec-start-ms": config.execStartMs,
+    "termination-grace-ms": config.terminationGraceMs,
+    "kill-wait-ms": config.killWaitMs,
+  });
+  return without.has("session-fanout") ? [...args, "--test-without", "session-fanout"] : args;
+}
+
+export function supervisorArgs(config: LabConfig, without: ReadonlySet<Backstop>): string[] {
+  const unless = (backstop: Backstop, ms: number) => (without.has(backstop) ? 0 : ms);
+  return flags({
+    "keepalive-interval-ms": unless("keepalive", config.keepaliveIntervalMs),
+    "keepalive-timeout-ms": config.keepaliveTimeoutMs,
+    "heartbeat-missed": unless("heartbeat", config.supervisorHeartbeatMissed),
+    "ssh-keepalive-interval-ms": unless("ssh-keepalive", config.sshKeepaliveIntervalMs),
+    "ssh-keepalive-missed": config.sshKeepaliveMissed,
+    "termination-grace-ms": config.terminationGraceMs,
+    "kill-wait-ms": config.killWaitMs,
+    "orphan-window-ms": config.orphanWindowMs,
+    "connect-timeout-ms": 3_000,
+    "session-accept-timeout-ms": 3_000,
+    "reconnect-min-ms": 50,
+    "reconnect-max-ms": 1_000,
+  });
+}
+
+function flags(settings: Record<string, number>): string[] {
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+}
+
+/** How long a path may be silent before it is given up. */
+export function keepaliveMs(config: LabConfig): number {
+  return config.keepaliveIntervalMs + config.keepaliveTimeoutMs;
+}

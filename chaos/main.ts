@@ -1,0 +1,201 @@
+// main.ts: `npm run chaos`: one run of the fault lab, or its controls.
+import { writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { startBelay } from "./adapters/belay.ts";
+import { startOpenSsh } from "./adapters/open-ssh.ts";
+import { backstops, configForControl, labConfigFor } from "./adapters/lab-config.ts";
+import type { Backstop } from "./adapters/lab-config.ts";
+import { everyFault } from "./faults/schedule.ts";
+import { defaultWorkLimits, everyWork, smallWorkLimits } from "./work/plan.ts";
+import { isClean, summarize } from "./report/summary.ts";
+import type { RunFacts } from "./report/summary.ts";
+import { runTable } from "./report/table.ts";
+import { timeline } from "./report/timeline.ts";
+import { controlTable, planControl, runControls } from "./run/controls.ts";
+import { onlyExec, planRun } from "./run/plan-run.ts";
+import { runLab } from "./run/run-lab.ts";
+
+const usage = `npm run chaos -- [options]
+  --execs N        execs in all (default 500)
+  --seed S         of the work and of the faults (default 1)
+  --sandboxes M    supervisors (default 8)
+  --lanes L        execs at once in each sandbox (default 2)
+  --json FILE      writes the whole result
+  --without B,…    switches backstops off: ${backstops.join(", ")};
+                   with one alone, the run has the faults that it is there for, and must find hangs
+  --controls       each backstop's faults, with it and without it
+  --faults K,…     only these faults; "none" for none
+  --small          short and small work, as in npm test
+  --work K,…       only this work
+  --only EXEC      one exec of the run, with the faults aimed at it
+  --strike ID@MS,… with --only: these faults of the run instead, so long after its call
+  --adapter A      belay (default) or ssh (OpenSSH on loopback, where it is installed)
+  --timelines T    print at most so many (default 10)
+`;
+
+const { values } = parseArgs({
+  options: {
+    execs: { type: "string", default: "500" },
+    seed: { type: "string", default: "1" },
+    sandboxes: { type: "string", default: "8" },
+    lanes: { type: "string", default: "2" },
+    json: { type: "string" },
+    without: { type: "string", default: "" },
+    controls: { type: "boolean", default: false },
+    faults: { type: "string", default: "" },
+    small: { type: "boolean", default: false },
+    work: { type: "string", default: "" },
+    only: { type: "string" },
+    strike: { type: "string", default: "" },
+    adapter: { type: "string", default: "belay" },
+    timelines: { type: "string", default: "10" },
+    help: { type: "boolean", default: false },
+  },
+});
+
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
+process.exitCode = values.controls ? await controls() : await run();
+
+async function run(): Promise<number> {
+  const without = new Set(list(values.without).map(backstop));
+  const [alone] = without.size === 1 ? without : [];
+  const [seed, execs, lanes] = [whole("seed"), whole("execs"), whole("lanes")];
+  const forAll = labConfigFor(whole("sandboxes") * lanes);
+  const config = alone === undefined ? forAll : configForControl(alone);
+  const sandboxes = values.only === undefined ? whole("sandboxes") : 1;
+  const work = mixOf(list(values.work), everyWork, "work");
+  const faults = mixOf(list(values.faults), everyFault, "faults");
+  const size = { seed, execs, sandboxes: whole("sandboxes") };
+  const plan =
+    alone === undefined
+      ? planRun({
+          ...size,
+          config,
+          ...(faults && { faults }),
+          ...(work && { work }),
+          workLimits: values.small ? smallWorkLimits : defaultWorkLimits,
+        })
+      : planControl(alone, size);
+  const { only } = values;
+  const planned = only === undefined ? plan : onlyExec(plan, Number(only), strikes());
+  const facts: RunFacts = {
+    adapter: values.adapter,
+    seed,
+    execs,
+    sandboxes,
+    lanes,
+    without: [...without],
+    command: command(),
+  };
+
+  let [failures, judged, lastTold] = [0, 0, performance.now()];
+  const onProgress = (text: string) => console.error(`# ${text}`);
+  await using adapter =
+    values.adapter === "ssh"
+      ? await startOpenSsh({ sandboxes, config, keepalive: !without.has("keepalive") })
+      : await startBelay({ sandboxes, config, without, onProgress });
+  const outcome = await runLab({
+    adapter,
+    config,
+    ...planned,
+    lanes,
+    // A backstop that is off leaves things open: that is known, and would only cost time here.
+    checkLeaks: without.size === 0,
+    onStrikeFailure: onProgress,
+    onResult(result, logs) {
+      judged++;
+      if (performance.now() - lastTold > 10_000) {
+        lastTold = performance.now();
+        console.error(`# ${judged} of ${planned.execs.length} execs judged, ${failures} failed`);
+      }
+      if (result.findings.length > 0) failures++;
+      const shown = result.findings.length > 0 && failures <= whole("timelines");
+      if (shown || only !== undefined) console.error(`${timeline(result, logs, facts)}\n`);
+    },
+  });
+  const summary = summarize(facts, outcome);
+  console.log(runTable(summary));
+  if (values.json !== undefined)
+    await writeFile(values.json, `${JSON.stringify(summary, null, 1)}\n`);
+  return isClean(summary) ? 0 : 1;
+}
+
+async function controls(): Promise<number> {
+  const rows = await runControls({
+    seed: whole("seed"),
+    backstops,
+    sandboxes: 3,
+    onProgress: (text) => console.error(`# ${text}`),
+  });
+  console.log(controlTable(rows));
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 1)}\n`);
+  return rows.every(({ hungWith, hungWithout }) => hungWith === 0 && hungWithout > 0) ? 0 : 1;
+}
+
+function whole(name: "execs" | "seed" | "sandboxes" | "lanes" | "timelines"): number {
+  const number = Number(values[name]);
+  if (!Number.isInteger(number) || number < 0) refuse(`--${name} must be a whole number`);
+  return number;
+}
+
+function list(text: string): string[] {
+  return text === "" ? [] : text.split(",");
+}
+
+function backstop(name: string): Backstop {
+  const known = backstops.find((each) => each === name);
+  return known ?? refuse(`--without ${name} is none of ${backstops.join(", ")}`);
+}
+
+/** Of all kinds, those that were named. */
+function mixOf<K extends string>(
+  kinds: string[],
+  all: Partial<Record<K, number>>,
+  option: string,
+): Partial<Record<K, number>> | undefined {
+  if (kinds.length === 0) return undefined;
+  if (kinds[0] === "none") return {};
+  const unknown = kinds.find((kind) => !Object.hasOwn(all, kind));
+  if (unknown !== undefined)
+    refuse(`--${option} ${unknown} is none of ${Object.keys(all).join(", ")}`);
+  return Object.fromEntries(kinds.map((kind) => [kind, all[kind as K]])) as Partial<
+    Record<K, number>
+  >;
+}
+
+function strikes(): { id: number; afterMs: number }[] {
+  return list(values.strike).map((each) => {
+    const [id, afterMs] = each.split("@").map(Number);
+    return { id: id ?? 0, afterMs: afterMs ?? 0 };
+  });
+}
+
+/** What makes the same plan again. */
+function command(): string {
+  const { execs, seed, sandboxes, lanes, without, faults, work, small, adapter } = values;
+  const more = [
+    ...(lanes === "2" ? [] : [`--lanes ${lanes}`]),
+    ...(adapter === "belay" ? [] : [`--adapter ${adapter}`]),
+    ...(without === "" ? [] : [`--without ${without}`]),
+    ...(faults === "" ? [] : [`--faults ${faults}`]),
+    ...(small ? ["--small"] : []),
+    ...(work === "" ? [] : [`--work ${work}`]),
+  ];
+  return [
+    "npm run chaos -- --execs",
+    execs,
+    "--seed",
+    seed,
+    "--sandboxes",
+    sandboxes,
+    ...more,
+  ].join(" ");
+}
+
+function refuse(problem: string): never {
+  console.error(`${problem}\n\n${usage}`);
+  process.exit(2);
+}

@@ -1,0 +1,53 @@
+// judge-error.ts: an error that a caller was told: did it have a cause, and is its outcome the truth?
+import type { CallerEnd } from "../adapters/adapter.ts";
+import type { Evidence } from "./judge.ts";
+import type { Finding } from "./verdict.ts";
+
+type CallerError = Extract<CallerEnd, { is: "error" }>;
+
+export function judgeError(evidence: Evidence, error: CallerError): Finding[] {
+  return [...judgeCause(evidence, error), ...judgeOutcome(evidence, error)];
+}
+
+function judgeCause({ exec, strikes }: Evidence, error: CallerError): Finding[] {
+  // Where a system knows no timeouts, the caller's own clock ends the exec.
+  const { cancelAfterMs, deadlineMs, timeoutSeconds } = exec.caller;
+  const wished = cancelAfterMs !== undefined || deadlineMs !== undefined;
+  if (timeoutSeconds !== undefined && error.kind === "caller_deadline") return [];
+  if (
+    wished &&
+    (error.callersOwn || error.kind === "canceled" || error.kind === "deadline_exceeded")
+  )
+    return [];
+  if (strikes.length > 0) return [];
+  return [
+    {
+      oracle: "false alarm",
+      detail: `${error.kind} (${error.message}), and no fault was on its path`,
+    },
+  ];
+}
+
+function judgeOutcome({ recorded }: Evidence, { kind, outcome }: CallerError): Finding[] {
+  const started = recorded.starts.length > 0;
+  switch (outcome) {
+    case undefined:
+    case "":
+      return [{ oracle: "error without outcome", detail: kind }];
+    case "unknown":
+      return []; // says nothing, and so nothing wrong
+    case "not_started":
+      return started ? lied(`${kind}: told not_started, but it ran`) : [];
+    case "running":
+      return started ? [] : lied(`${kind}: told running, but it never started`);
+    case "completed":
+      // Killed by someone else it leaves no record of its end, but of its start.
+      return started ? [] : lied(`${kind}: told completed, but it never started`);
+    default:
+      return lied(`${kind}: told the outcome ${outcome}, which is none`);
+  }
+}
+
+function lied(detail: string): Finding[] {
+  return [{ oracle: "lied", detail }];
+}

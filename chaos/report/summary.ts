@@ -1,0 +1,156 @@
+// summary.ts: a run in numbers. Pure; what the table, the JSON and the plot are made of.
+import type { Holdings } from "../adapters/adapter.ts";
+import type { Backstop } from "../adapters/lab-config.ts";
+import type { FaultKind, Strike } from "../faults/fault.ts";
+import type { Finding, OracleCounts } from "../oracles/verdict.ts";
+import { noCounts } from "../oracles/verdict.ts";
+import type { ExecResult } from "../run/run-exec.ts";
+import type { LabRun } from "../run/run-lab.ts";
+import { upperBound95 } from "./rate-bound.ts";
+
+export interface RunFacts {
+  adapter: string;
+  seed: number;
+  execs: number;
+  sandboxes: number;
+  lanes: number;
+  without: Backstop[];
+  /** Repeats the run. */
+  command: string;
+}
+
+export interface FaultSummary {
+  injected: number;
+  skipped: number;
+  /** Execs that it was on the path of. */
+  touched: number;
+  /** Of those: ended by an error that was not their caller's wish. */
+  broken: number;
+  /** For the broken ones, from the fault's begin (or the exec's, if that was later) until the caller knew. */
+  noticeMs: number[];
+}
+
+export interface Failure {
+  exec: number;
+  work: string;
+  findings: Finding[];
+  rerun: string;
+}
+
+export interface Summary extends RunFacts {
+  tookMs: number;
+  parallelism: number;
+  ended: Record<string, number>;
+  work: Record<string, number>;
+  oracles: OracleCounts;
+  upperBounds95: OracleCounts;
+  errors: Record<string, number>;
+  bytesChecked: number;
+  touchedExecs: number;
+  faults: Partial<Record<FaultKind, FaultSummary>>;
+  failures: Failure[];
+  leaks: Finding[];
+  crashes: readonly string[];
+  holdings: { before: Holdings[]; after: Holdings[] };
+}
+
+export function summarize(facts: RunFacts, run: LabRun): Summary {
+  const { results, leaks } = run;
+  const counts = noCounts();
+  for (const { findings } of results)
+    for (const oracle of new Set(findings.map((finding) => finding.oracle))) counts[oracle]++;
+  counts.leak += leaks.length;
+  const trials = results.length;
+  const bounds = noCounts();
+  for (const oracle of Object.keys(counts) as (keyof OracleCounts)[])
+    bounds[oracle] = upperBound95(Math.min(counts[oracle], trials), trials);
+  return {
+    ...facts,
+    execs: results.length,
+    tookMs: Math.round(run.tookMs),
+    parallelism: run.parallelism,
+    ended: countBy(results, ({ view }) =>
+      view.end.is === "exit" ? view.end.reason || "exited" : view.end.is,
+    ),
+    work: countBy(results, ({ exec }) => exec.work.kind),
+    oracles: counts,
+    upperBounds95: bounds,
+    errors: countBy(results, ({ view: { end } }) =>
+      end.is === "error" ? `${end.kind} / ${end.outcome ?? "none"}` : undefined,
+    ),
+    bytesChecked: results.reduce(
+      (sum, { view: { streams } }) =>
+        sum + streams.stdout.receivedBytes + streams.stderr.receivedBytes,
+      0,
+    ),
+    touchedExecs: results.filter(({ strikes }) => strikes.length > 0).length,
+    faults: summarizeFaults(run),
+    failures: results
+      .filter(({ findings }) => findings.length > 0)
+      .map((one) => failureOf(one, facts)),
+    leaks,
+    crashes: run.crashes,
+    holdings: { before: run.before, after: run.after },
+  };
+}
+
+/** Whether the run kept the promise. */
+export function isClean({ failures, leaks, crashes }: Summary): boolean {
+  return failures.length + leaks.length + crashes.length === 0;
+}
+
+function failureOf(result: ExecResult, facts: RunFacts): Failure {
+  const { exec, findings } = result;
+  return { exec: exec.n, work: exec.work.kind, findings, rerun: rerunCommand(result, facts) };
+}
+
+/** Runs the exec alone, with what struck it, as far into it as it did. */
+export function rerunCommand({ exec, strikes, view }: ExecResult, facts: RunFacts): string {
+  const struck = strikes.map(
+    ({ fault, startedMs }) => `${fault.id}@${Math.max(0, Math.round(startedMs - view.startedMs))}`,
+  );
+  const more = struck.length > 0 ? ` --strike ${struck.join(",")}` : "";
+  return `${facts.command} --only ${exec.n}${more}`;
+}
+
+function summarizeFaults({ results, strikes }: LabRun): Partial<Record<FaultKind, FaultSummary>> {
+  const faults: Partial<Record<FaultKind, FaultSummary>> = {};
+  const of = (kind: FaultKind) =>
+    (faults[kind] ??= { injected: 0, skipped: 0, touched: 0, broken: 0, noticeMs: [] });
+  for (const { fault, skipped } of strikes)
+    of(fault.kind)[skipped === undefined ? "injected" : "skipped"]++;
+  for (const { exec, view, strikes: touching } of results) {
+    for (const kind of new Set(touching.map(({ fault }) => fault.kind))) of(kind).touched++;
+    const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
+    const broken = view.end.is !== "exit" && !(wished && view.end.is === "error");
+    const cause = causeOf(touching);
+    if (!broken || cause === undefined) continue;
+    of(cause.fault.kind).broken++;
+    of(cause.fault.kind).noticeMs.push(
+      Math.max(0, Math.round(view.endedMs - Math.max(cause.startedMs, view.startedMs))),
+    );
+  }
+  return faults;
+}
+
+/** With several, nobody can say which it was: then none is named, so that no time is blamed on the wrong one. */
+function causeOf(touching: readonly Strike[]): Strike | undefined {
+  return touching.length === 1 ? touching[0] : undefined;
+}
+
+export function countBy<T>(
+  items: readonly T[],
+  keyOf: (item: T) => string | undefined,
+): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const item of items) {
+    const key = keyOf(item);
+    if (key !== undefined) counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return Object.fromEntries(Object.entries(counts).sort(([, a], [, b]) => b - a));
+}
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}

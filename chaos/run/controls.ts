@@ -1,0 +1,132 @@
+// controls.ts: what each backstop is worth: its faults with it and without it, all else the same. With it
+// off there must be hangs: that is also the proof that the lab would see one.
+import { startBelay } from "../adapters/belay.ts";
+import { configForControl } from "../adapters/lab-config.ts";
+import type { Backstop } from "../adapters/lab-config.ts";
+import type { Fault, FaultKind } from "../faults/fault.ts";
+import type { FaultMix } from "../faults/schedule.ts";
+import { noticeMs } from "../oracles/bounds.ts";
+import { columns } from "../report/table.ts";
+import { plannedMs } from "../work/plan.ts";
+import { planRun } from "./plan-run.ts";
+import type { RunPlan } from "./plan-run.ts";
+import { runLab } from "./run-lab.ts";
+import type { LabRun } from "./run-lab.ts";
+
+export interface ControlRow {
+  backstop: Backstop;
+  faults: string[];
+  execs: number;
+  /** Execs that hung, and execs that any other oracle found something at. */
+  hungWith: number;
+  otherWith: number;
+  hungWithout: number;
+  otherWithout: number;
+  boundMs: number;
+}
+
+/** The faults that only this backstop ends in time. */
+export function matchingFaults(backstop: Backstop): FaultMix {
+  switch (backstop) {
+    case "keepalive":
+      return { "black-hole": 1 };
+    case "heartbeat":
+    case "session-fanout": // the session ends by its heartbeats, the connection and its relays live on
+      return { "session-stuck": 1 };
+    case "ssh-keepalive":
+      return { "ssh-wedge": 1 };
+    case "post-exit-bound":
+      return { "close-swallowed": 1 };
+    default:
+      return backstop satisfies never;
+  }
+}
+
+export interface ControlOptions {
+  seed: number;
+  backstops: readonly Backstop[];
+  /** Of each backstop, with it and without it. One exec runs in each. */
+  sandboxes: number;
+  onProgress?: (text: string) => void;
+}
+
+export async function runControls(options: ControlOptions): Promise<ControlRow[]> {
+  // All of them at once: they mostly wait, each for the limit of an exec that hangs.
+  return await Promise.all(options.backstops.map((backstop) => runControl(backstop, options)));
+}
+
+async function runControl(backstop: Backstop, options: ControlOptions): Promise<ControlRow> {
+  const [withIt, withoutIt] = await Promise.all([
+    runSide(backstop, new Set(), options),
+    runSide(backstop, new Set([backstop]), options),
+  ]);
+  const kinds = Object.keys(matchingFaults(backstop)) as FaultKind[];
+  const config = configForControl(backstop);
+  const row: ControlRow = {
+    backstop,
+    faults: kinds,
+    execs: withIt.results.length,
+    hungWith: hung(withIt),
+    otherWith: other(withIt),
+    hungWithout: hung(withoutIt),
+    otherWithout: other(withoutIt),
+    boundMs: Math.max(...kinds.map((kind) => noticeMs(kind, config))),
+  };
+  options.onProgress?.(`${backstop}: hung ${row.hungWith} with, ${row.hungWithout} without`);
+  return row;
+}
+
+/** The command runs, silently, when the fault comes; the fault stays until the exec has ended or is hung. */
+const commandSeconds = 4;
+const strikeAfterMs = 2_000;
+const faultMs = 22_000;
+
+/** Execs of which each is struck by a fault that only this backstop ends in time. */
+export function planControl(
+  backstop: Backstop,
+  size: { seed: number; execs: number; sandboxes: number },
+): RunPlan {
+  const plan = planRun({
+    ...size,
+    config: configForControl(backstop),
+    faultRate: 1,
+    globalRate: 0,
+    faults: matchingFaults(backstop),
+    work: { silent: 1 },
+  });
+  const execs = plan.execs.map((exec) => {
+    const work = { ...exec.work, seconds: commandSeconds };
+    return { ...exec, work, caller: {}, plannedMs: plannedMs(work, {}) };
+  });
+  const faults = plan.faults.map((fault): Fault => {
+    return { ...fault, direction: "both", afterMs: strikeAfterMs, durationMs: faultMs };
+  });
+  return { execs, faults };
+}
+
+async function runSide(
+  backstop: Backstop,
+  without: ReadonlySet<Backstop>,
+  { seed, sandboxes }: ControlOptions,
+): Promise<LabRun> {
+  const config = configForControl(backstop);
+  const plan = planControl(backstop, { seed, execs: sandboxes, sandboxes });
+  await using adapter = await startBelay({ sandboxes, config, without });
+  return await runLab({ adapter, config, ...plan, lanes: 1, checkLeaks: false });
+}
+
+function hung({ results }: LabRun): number {
+  return results.filter(({ findings }) => findings.some(({ oracle }) => oracle === "hung")).length;
+}
+
+function other({ results }: LabRun): number {
+  return results.filter(({ findings }) => findings.some(({ oracle }) => oracle !== "hung")).length;
+}
+
+export function controlTable(rows: readonly ControlRow[]): string {
+  const head = ["backstop", "fault", "execs", "hung with it", "hung without it"];
+  const body = rows.map(({ backstop, faults, execs, hungWith, hungWithout }) =>
+    [backstop, faults.join(", "), execs, hungWith, hungWithout].map(String),
+  );
+  return `${columns([head, ...body]).join("\n")}\n`;
+}

@@ -1,0 +1,65 @@
+// The lab against the real programs: some hundred execs under faults on three fixed seeds, and what each
+// backstop is worth. One after the other: all of it is about time.
+import { afterAll, describe, expect, it } from "vitest";
+import { startBelay } from "../adapters/belay.ts";
+import type { BelayAdapter } from "../adapters/belay.ts";
+import { backstops, labConfig } from "../adapters/lab-config.ts";
+import { summarize } from "../report/summary.ts";
+import { runTable } from "../report/table.ts";
+import { timeline } from "../report/timeline.ts";
+import { controlTable, runControls } from "../run/controls.ts";
+import { planRun } from "../run/plan-run.ts";
+import { runLab } from "../run/run-lab.ts";
+import { smallWorkLimits } from "../work/plan.ts";
+
+const [execs, sandboxes, lanes] = [100, 4, 2];
+
+// One system for all seeds: that what one run leaves behind does not trouble the next is part of it.
+let started: Promise<BelayAdapter> | undefined;
+const system = () => (started ??= startBelay({ sandboxes, config: labConfig, without: new Set() }));
+afterAll(async () => (await started)?.[Symbol.asyncDispose]());
+
+describe("the fault lab", () => {
+  it.each([1, 2, 3])("finds nothing wrong with seed %i", { timeout: 90_000 }, async (seed) => {
+    const plan = planRun({
+      seed,
+      execs,
+      sandboxes,
+      config: labConfig,
+      workLimits: smallWorkLimits,
+    });
+    const facts = {
+      adapter: "belay",
+      seed,
+      execs,
+      sandboxes,
+      lanes,
+      without: [],
+      command: `npm run chaos -- --execs ${execs} --seed ${seed} --sandboxes ${sandboxes} --small`,
+    };
+    const timelines: string[] = [];
+    const run = await runLab({
+      adapter: await system(),
+      config: labConfig,
+      ...plan,
+      lanes,
+      onStrikeFailure: (text) => timelines.push(text),
+      onResult(result, logs) {
+        if (result.findings.length > 0) timelines.push(timeline(result, logs, facts));
+      },
+    });
+    const summary = summarize(facts, run);
+    console.log(runTable(summary));
+    expect(summary.execs).toBe(execs);
+    if (timelines.length > 0) console.error(timelines.join("\n\n"));
+    expect(summary.failures).toEqual([]);
+    expect(summary.leaks).toEqual([]);
+    expect(summary.crashes).toEqual([]);
+  });
+
+  it("finds hangs without each backstop, and none with it", { timeout: 90_000 }, async () => {
+    const rows = await runControls({ seed: 1, backstops, sandboxes: 1 });
+    console.log(controlTable(rows));
+    for (const row of rows) expect(row).toMatchObject({ hungWith: 0, hungWithout: 1 });
+  });
+});

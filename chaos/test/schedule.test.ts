@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { labConfig } from "../adapters/lab-config.ts";
+import { touches } from "../faults/fault.ts";
+import { everyFault } from "../faults/schedule.ts";
+import { limitMs } from "../oracles/bounds.ts";
+import { onlyExec, planRun } from "../run/plan-run.ts";
+import { everyWork } from "../work/plan.ts";
+import { exec, fault, strike } from "./support/evidence.ts";
+
+const options = { seed: 3, execs: 4_000, sandboxes: 8, config: labConfig };
+
+describe("planRun", () => {
+  it("gives the same work and the same faults for the same seed", () => {
+    expect(planRun(options)).toEqual(planRun(options));
+  });
+
+  it("gives others for another seed", () => {
+    const other = planRun({ ...options, seed: 4 });
+    expect(other.execs).not.toEqual(planRun(options).execs);
+    expect(other.faults).not.toEqual(planRun(options).faults);
+  });
+
+  it("begins a longer run as the shorter one", () => {
+    const { execs, faults } = planRun({ ...options, execs: 100 });
+    const longer = planRun(options);
+    expect(longer.execs.slice(0, 100)).toEqual(execs);
+    expect(longer.faults.slice(0, faults.length)).toEqual(faults);
+  });
+
+  it("has every kind of work and every kind of fault", () => {
+    const { execs, faults } = planRun(options);
+    expect(new Set(execs.map(({ work }) => work.kind))).toEqual(new Set(Object.keys(everyWork)));
+    expect(new Set(faults.map(({ kind }) => kind))).toEqual(new Set(Object.keys(everyFault)));
+  });
+
+  it("gives one exec alone the faults that struck it", () => {
+    const plan = planRun(options);
+    const alone = onlyExec(plan, 17, [{ id: 5, afterMs: 120 }]);
+    expect(alone.execs).toEqual([{ ...plan.execs[17], sandbox: 0 }]);
+    expect(alone.faults).toEqual([{ ...plan.faults[5], exec: 17, afterMs: 120 }]);
+  });
+});
+
+describe("touches", () => {
+  const life = { sandbox: 1, startedMs: 1_000, endedMs: 2_000 };
+
+  it.each([
+    ["before it", { startedMs: 100, wellMs: 900 }, false],
+    ["until into it", { startedMs: 100, wellMs: 1_001 }, true],
+    ["within it", { startedMs: 1_500, wellMs: 1_600 }, true],
+    ["after it", { startedMs: 2_001, wellMs: 2_500 }, false],
+    ["never over", { startedMs: 500 }, true],
+    ["elsewhere", { startedMs: 1_500, wellMs: 1_600, sandbox: 2 }, false],
+    ["on everyone", { startedMs: 1_500, wellMs: 1_600, sandbox: undefined }, true],
+    ["not injected", { startedMs: 1_500, wellMs: 1_600, skipped: "no such fault here" }, false],
+  ] as const)("tells a fault %s", (_when, change, expected) => {
+    const { wellMs: _wellMs, ...rest } = strike;
+    expect(touches({ ...rest, ...change }, life)).toBe(expected);
+  });
+});
+
+describe("limitMs", () => {
+  const limit = (strikes: Parameters<typeof limitMs>[1], isRunning = true) =>
+    limitMs(exec, strikes, labConfig, { isRunning });
+
+  it("grows by what the backstop of the fault promises", () => {
+    const wedge = { ...strike, fault: { ...fault, kind: "ssh-wedge" as const } };
+    const sshMs = labConfig.sshKeepaliveIntervalMs * labConfig.sshKeepaliveMissed;
+    expect(limit([wedge]) - limit([])).toBe(sshMs);
+  });
+
+  it("does not wait out a fault that has to be noticed earlier", () => {
+    const hole = (durationMs: number) => [
+      { ...strike, fault: { ...fault, kind: "black-hole" as const, durationMs } },
+    ];
+    expect(limit(hole(60_000))).toBe(limit(hole(10_000)));
+  });
+
+  it("has the waits of a start only for what has not started", () => {
+    expect(limit([strike], false)).toBeGreaterThan(limit([strike], true));
+  });
+});
