@@ -60,7 +60,10 @@ async function injectAndHeal(
         await supervisor.process.ended();
         // The supervisor is the first process of its sandbox, which ends with it: the lab ends the rest.
         note(`${await killMarked({ env: boxMarker(sandbox) })} processes ended with their sandbox`);
-        await supervisor.start();
+        await supervisor.start().catch((error: unknown) => {
+          // It waits for its session while another fault holds; whether it gets one is looked at below.
+          if (!supervisor.process.running) throw error;
+        });
       });
     case "gateway-kill":
       return await belay.restartGateway();

@@ -164,7 +164,8 @@ export class BelayAdapter implements Adapter {
       return without.length === 0;
     };
     await poll("the sandboxes' sessions", allThere, {
-      limitMs: 15_000,
+      // Longer than any fault on everyone, which may hold meanwhile.
+      limitMs: 60_000,
       everyMs: 150,
       detail: () => without.map((at) => this.supervisor(at).process.tail(4)).join("\n"),
     });

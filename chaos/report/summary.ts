@@ -6,6 +6,7 @@ import type { Finding, OracleCounts } from "../oracles/verdict.ts";
 import { noCounts } from "../oracles/verdict.ts";
 import type { ExecResult } from "../run/run-exec.ts";
 import type { LabRun } from "../run/run-lab.ts";
+import { labMsOfUptime } from "./clocks.ts";
 import { upperBound95 } from "./rate-bound.ts";
 
 export interface RunFacts {
@@ -26,7 +27,7 @@ export interface FaultSummary {
   touched: number;
   /** Of those: ended by an error that was not their caller's wish. */
   broken: number;
-  /** For the broken ones, from the fault's begin (or the exec's, if that was later) until the caller knew. */
+  /** For those that no other fault touched: how long after the fault the caller knew. */
   noticeMs: number[];
 }
 
@@ -119,18 +120,28 @@ function summarizeFaults({ results, strikes }: LabRun): Partial<Record<FaultKind
     (faults[kind] ??= { injected: 0, skipped: 0, touched: 0, broken: 0, noticeMs: [] });
   for (const { fault, skipped } of strikes)
     of(fault.kind)[skipped === undefined ? "injected" : "skipped"]++;
-  for (const { exec, view, strikes: touching } of results) {
+  for (const result of results) {
+    const { exec, view, strikes: touching } = result;
     for (const kind of new Set(touching.map(({ fault }) => fault.kind))) of(kind).touched++;
     const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
     const broken = view.end.is !== "exit" && !(wished && view.end.is === "error");
     const cause = causeOf(touching);
     if (!broken || cause === undefined) continue;
     of(cause.fault.kind).broken++;
-    of(cause.fault.kind).noticeMs.push(
-      Math.max(0, Math.round(view.endedMs - Math.max(cause.startedMs, view.startedMs))),
-    );
+    of(cause.fault.kind).noticeMs.push(Math.round(view.endedMs - struckMs(result, cause)));
   }
   return faults;
+}
+
+/**
+ * From when on its caller could have known: the fault, and after it the last output, as what was on its way
+ * is delivered first. What is swallowed at the end of a command is swallowed when that ends.
+ */
+function struckMs({ view, recorded }: ExecResult, { fault, startedMs }: Strike): number {
+  const atEnd = fault.kind === "close-swallowed" || fault.kind === "exit-status-swallowed";
+  const commandEndMs = atEnd && recorded.end ? labMsOfUptime(recorded.end.atUptime) : 0;
+  const fromMs = Math.max(startedMs, view.startedMs, view.lastMessageMs, commandEndMs);
+  return Math.min(fromMs, view.endedMs);
 }
 
 /** With several, nobody can say which it was: then none is named, so that no time is blamed on the wrong one. */

@@ -1,6 +1,7 @@
 // timeline.ts: what happened to one exec, in order: its call, the faults, what each side logged.
 import type { LogEntry } from "../adapters/adapter.ts";
 import type { ExecResult } from "../run/run-exec.ts";
+import { labMsOfUptime, wallClockOf } from "./clocks.ts";
 import { rerunCommand } from "./summary.ts";
 import type { RunFacts } from "./summary.ts";
 
@@ -57,7 +58,7 @@ export function timeline(result: ExecResult, logs: readonly LogEntry[], facts: R
 }
 
 function recordedMoments({ recorded, view }: ExecResult): Moment[] {
-  const at = (uptime: number) => uptime * 1_000 - uptimeMsOf(view.startedMs);
+  const at = (uptime: number) => labMsOfUptime(uptime) - view.startedMs;
   const moments = recorded.starts.map(({ pid, atUptime }) => ({
     atMs: at(atUptime),
     from: "process",
@@ -67,14 +68,4 @@ function recordedMoments({ recorded, view }: ExecResult): Moment[] {
   if (end === undefined) return moments;
   const how = end.is === "exit" ? `exits with ${end.exitCode}` : `dies by ${end.signal}`;
   return [...moments, { atMs: at(end.atUptime), from: "process", text: how }];
-}
-
-/** The lab's clock against the one that log lines have. */
-function wallClockOf(labMs: number): number {
-  return performance.timeOrigin + labMs;
-}
-
-/** The lab's clock against the kernel's, in milliseconds since boot. */
-function uptimeMsOf(labMs: number): number {
-  return Number(process.hrtime.bigint() / 1_000_000n) - performance.now() + labMs;
 }

@@ -102,7 +102,7 @@ describe("summary", () => {
       injected: 1,
       touched: 1,
       broken: 1,
-      noticeMs: [190],
+      noticeMs: [1],
     });
   });
 

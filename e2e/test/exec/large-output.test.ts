@@ -1,10 +1,12 @@
 // More output than fits anywhere: all of it arrives, in order, in bounded memory, however slowly it is read.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openshellClient, wireVariants } from "../../src/client.ts";
 import type { OpenShellClient } from "../../src/client.ts";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
-import { sleepMs } from "../../src/wait.ts";
+import { poll, sleepMs } from "../../src/wait.ts";
 import { expectExit } from "../support/expect-exec.ts";
 import { localTotals } from "../support/local-run.ts";
 import { growthWhile } from "../support/peak-memory.ts";
@@ -104,20 +106,49 @@ describe.concurrent("the tail of an output", () => {
     expect(result.exit?.outputIncomplete).toBe(false);
   });
 
-  it("is whole when the command has exited behind a full pipe", async () => {
-    const gate = Promise.withResolvers<void>();
-    // Fits the path's buffers, so that the command is gone while nothing of it was read.
-    const script = "seq 1 100000; exit 4";
-    const expected = await localTotals("seq 1 100000");
-    await using exec = new ShellExec(client, deployment.supervisor(), script, {
-      readDelay: (messages) => (messages === 1 ? gate.promise : Promise.resolve()),
-    });
-    await exec.run.received(1);
-    await exec.noneLeft();
-    await sleepMs(2_500);
-    gate.resolve();
-    const result = await exec.result;
-    expectExit(result, 4);
-    expect(result.totals.stdout).toEqual(expected.stdout);
+  it("is whole when the command has exited and its last bytes wait behind a full path", async () => {
+    const capacity = await pathCapacityBytes();
+    // These fit, the last of them into the pipe alone: the command is gone before anything is read.
+    await Promise.all([48, 32, 16].map((less) => expectWholeTail(capacity - less * 1024)));
   });
 });
+
+/** Of a command that has exited long before its reader goes on. */
+async function expectWholeTail(bytes: number): Promise<void> {
+  const script = `seq 1 9000000 | head -c ${bytes}`;
+  const expected = await localTotals(script);
+  const gate = Promise.withResolvers<void>();
+  await using exec = new ShellExec(client, deployment.supervisor(), `${script}; exit 4`, {
+    keep: false,
+    readDelay: (messages) => (messages === 1 ? gate.promise : Promise.resolve()),
+  });
+  await exec.run.received(1);
+  await exec.noneLeft();
+  await sleepMs(2_300); // longer than the drain after an exit
+  gate.resolve();
+  const result = await exec.result;
+  expectExit(result, 4);
+  expect(result.totals.stdout).toEqual(expected.stdout);
+}
+
+/** How many bytes a command can write before it waits, when its client takes one message only. */
+async function pathCapacityBytes(): Promise<number> {
+  const gate = Promise.withResolvers<void>();
+  const script = "i=0; while head -c 4096 /dev/zero; do i=$((i+1)); echo $i > progress; done";
+  await using exec = new ShellExec(client, deployment.supervisor(), script, {
+    keep: false,
+    readDelay: (messages) => (messages === 1 ? gate.promise : Promise.resolve()),
+  });
+  await exec.run.received(1);
+  const file = join(deployment.supervisor().home, "progress");
+  const written = async () => Number(await readFile(file, "utf8")) * 4_096;
+  const waits = async (): Promise<number | false> => {
+    const before = await written();
+    await sleepMs(500);
+    return before === (await written()) && before;
+  };
+  const capacity = await poll("the command to wait", waits);
+  exec.run.cancel();
+  gate.resolve();
+  return capacity;
+}
