@@ -7,6 +7,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     fileParallelism: false,
+    // What fails twice is wrong; what fails once may have met a busy machine. Both are shown.
+    retry: 1,
     // Tests that run at once within a file mostly wait.
     maxConcurrency: 16,
   },
