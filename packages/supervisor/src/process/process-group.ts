@@ -3,7 +3,7 @@
 // marker (setsid, double fork).
 import { sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
-import type { ProcessTable } from "./process-table.ts";
+import type { ProcessEntry, ProcessTable } from "./process-table.ts";
 
 export interface TerminationLimits {
   /** Between TERM and KILL. */
@@ -42,23 +42,18 @@ export class ProcessGroup {
 
   /** Sends signals, in this order; false when nobody was there. */
   signal(signals: readonly NodeJS.Signals[], reach: Reach): boolean {
-    const pids = [
-      -this.#leaderPid,
-      ...(reach === "everything" ? this.#strays(this.#startedMs) : []),
-    ];
+    const pids = [-this.#leaderPid, ...(reach === "everything" ? this.#strays() : [])];
     return pids
       .map((pid) => signals.map((signal) => send(pid, signal)).includes(true))
       .includes(true);
   }
 
-  /** @param sinceMs how old the look at the process table may be that says so. */
-  isAlive(reach: Reach, sinceMs: number): boolean {
+  isAlive(reach: Reach): boolean {
     const leaderPid = this.#leaderPid;
     // The first question is cheap, and mostly enough: not even a zombie is left.
     const groupIsAlive =
-      send(-leaderPid, 0) &&
-      this.#table.live({ sinceMs }).some(({ groupId }) => groupId === leaderPid);
-    return groupIsAlive || (reach === "everything" && this.#strays(sinceMs).length > 0);
+      send(-leaderPid, 0) && this.#live().some(({ groupId }) => groupId === leaderPid);
+    return groupIsAlive || (reach === "everything" && this.#strays().length > 0);
   }
 
   /** False when some of them still live after `limitMs`. */
@@ -67,12 +62,8 @@ export class ProcessGroup {
     limitMs: number,
     { whileWaiting }: { whileWaiting?: () => void } = {},
   ): Promise<boolean> {
-    // A look from before the question would miss who was forked since, and whose parent has gone; and
-    // when many ask at the same time, those who wait a moment share one from after it.
-    const askedMs = this.#clock.now();
-    const untilMs = askedMs + limitMs;
-    if (reach === "everything") await sleep(1, this.#clock, NEVER);
-    for (let pollMs = 1; this.isAlive(reach, askedMs); pollMs = Math.min(MAX_POLL_MS, pollMs * 2)) {
+    const untilMs = this.#clock.now() + limitMs;
+    for (let pollMs = 1; this.isAlive(reach); pollMs = Math.min(MAX_POLL_MS, pollMs * 2)) {
       if (this.#clock.now() >= untilMs) return false;
       await sleep(pollMs, this.#clock, NEVER);
       whileWaiting?.();
@@ -95,12 +86,15 @@ export class ProcessGroup {
   }
 
   /** Those who left the group, by pid. */
-  #strays(sinceMs: number): number[] {
-    return this.#table
-      .live({ sinceMs })
+  #strays(): number[] {
+    return this.#live()
       .filter(({ groupId }) => groupId !== this.#leaderPid)
       .filter((each) => each.sessionId === this.#leaderPid || each.marker === this.#marker)
       .map(({ pid }) => pid);
+  }
+
+  #live(): readonly ProcessEntry[] {
+    return this.#table.live({ sinceMs: this.#startedMs });
   }
 }
 
