@@ -1,7 +1,7 @@
 // ids.ts: what the names and ids of Belay look like.
 
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
-const SANDBOX_ID = /^[A-Za-z0-9._-]{1,128}$/;
+const ID = /^[A-Za-z0-9._-]{1,128}$/;
 
 /** A sandbox name is at most 64 characters: letters, digits and inner `.`, `_`, `-`. */
 export function isSandboxName(text: string): boolean {
@@ -10,7 +10,12 @@ export function isSandboxName(text: string): boolean {
 
 /** The form OpenShell clients check in answers: 1 to 128 of letters, digits, `.`, `_`, `-`. */
 export function isSandboxId(text: string): boolean {
-  return SANDBOX_ID.test(text);
+  return ID.test(text);
+}
+
+/** An exec's id, which its client may choose: the same form. */
+export function isExecId(text: string): boolean {
+  return ID.test(text);
 }
 
 /** The `sub` of a sandbox token. */

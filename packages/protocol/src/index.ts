@@ -3,8 +3,8 @@ export type { BelayErrorOptions, ErrorIds } from "./errors/belay-error.ts";
 export { ERROR_KINDS, RETRY_LATER_MS, isErrorKind, retryAdvice } from "./errors/error-kinds.ts";
 export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
 export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
-export { gatewayAudience, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
-export { SUPERVISOR_FEATURES } from "./supervisor-features.ts";
+export { gatewayAudience, isExecId, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
+export { EXEC_SUBSYSTEM, SUPERVISOR_FEATURES } from "./supervisor-features.ts";
 export type { SupervisorFeature } from "./supervisor-features.ts";
 
 export { ErrorDetailSchema } from "./gen/belay/v1/error_detail_pb.ts";
@@ -44,3 +44,69 @@ export type {
   RelayOpen,
   SupervisorMessage,
 } from "./gen/openshell/v1/supervisor_pb.ts";
+
+export {
+  ExecDroppedSchema,
+  ExecExitSchema,
+  ExecInfoSchema,
+  ExecOutputSchema,
+  ExecSpecSchema,
+  ExecState,
+  LogOverflow,
+  OutputStream,
+  StreamTotalsSchema,
+} from "./gen/belay/v1/exec_pb.ts";
+export type {
+  ExecDropped,
+  ExecExit,
+  ExecInfo,
+  ExecOutput,
+  ExecSpec,
+  StreamTotals,
+  Terminal,
+} from "./gen/belay/v1/exec_pb.ts";
+export {
+  FollowFrameSchema,
+  GatewayFrameSchema,
+  SupervisorFrameSchema,
+} from "./gen/belay/v1/exec_frames_pb.ts";
+export type {
+  FollowFrame,
+  GatewayFrame,
+  StartFrame,
+  StdinFrame,
+  SupervisorFrame,
+} from "./gen/belay/v1/exec_frames_pb.ts";
+export {
+  CancelExecResponseSchema,
+  ExecService,
+  FollowExecEventSchema,
+  GetExecResponseSchema,
+  ListExecsResponseSchema,
+  ResizeExecResponseSchema,
+  SignalExecResponseSchema,
+  StartExecRequestSchema,
+  StartExecResponseSchema,
+  WaitExecResponseSchema,
+  WriteStdinResponseSchema,
+} from "./gen/belay/v1/exec_service_pb.ts";
+export type {
+  CancelExecRequest,
+  CancelExecResponse,
+  FollowExecEvent,
+  FollowExecRequest,
+  GetExecRequest,
+  GetExecResponse,
+  ListExecsRequest,
+  ListExecsResponse,
+  ResizeExecRequest,
+  ResizeExecResponse,
+  SignalExecRequest,
+  SignalExecResponse,
+  StartExecRequest,
+  StartExecResponse,
+  WaitExecRequest,
+  WaitExecResponse,
+  WriteStdinRequest,
+  WriteStdinResponse,
+} from "./gen/belay/v1/exec_service_pb.ts";

@@ -4,7 +4,12 @@
  * - `ssh-env`: the SSH server takes every `env` request of the gateway, so that environment values
  *   need not stand in a command line, where any process of the sandbox could read them.
  * - `ssh-eof`: before its close, the SSH server sends an EOF if, and only if, the output is complete.
+ * - `durable-exec`: the SSH subsystem `EXEC_SUBSYSTEM` (belay/v1/exec_frames.proto): the exec outlives
+ *   its channel, and many share an SSH connection.
  */
-export const SUPERVISOR_FEATURES = ["ssh-env", "ssh-eof"] as const;
+export const SUPERVISOR_FEATURES = ["ssh-env", "ssh-eof", "durable-exec"] as const;
 
 export type SupervisorFeature = (typeof SUPERVISOR_FEATURES)[number];
+
+/** Names of our own carry an `@` (RFC 4250, 4.6.1). */
+export const EXEC_SUBSYSTEM = "exec-v1@belay";

@@ -20,3 +20,4 @@ export type { ChannelExit, ChannelProgress, ExecEnd } from "./exec-end.ts";
 export { exitDrainWaitMs, initialExitDrain } from "./exit-drain.ts";
 export type { ExitDrainLimits, ExitDrainState } from "./exit-drain.ts";
 export { Handoff } from "./handoff.ts";
+export { FRAME_OUTPUT_BYTES, FrameDecoder, encodeFrame, encodeOutputFrame } from "./frame-codec.ts";

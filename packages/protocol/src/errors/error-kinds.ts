@@ -55,6 +55,15 @@ export const ERROR_KINDS = {
   gateway_draining: rule(Code.Unavailable, "not_started", "now"),
   gateway_stopping: rule(Code.Unavailable, "running", "now"),
 
+  // A durable exec.
+  exec_not_found: rule(Code.NotFound, "unknown", "never"),
+  exec_conflict: rule(Code.AlreadyExists, "not_started", "never"),
+  exec_fenced: rule(Code.Aborted, "not_started", "never"),
+  exec_ended: rule(Code.FailedPrecondition, "completed", "never"),
+  offset_out_of_range: rule(Code.OutOfRange, "running", "never"),
+  exec_lost: rule(Code.Unavailable, "unknown", "now"),
+  resume_window_ended: rule(Code.Unavailable, "unknown", "now"),
+
   // The caller.
   canceled: rule(Code.Canceled, "unknown", "now"),
   deadline_exceeded: rule(Code.DeadlineExceeded, "unknown", "now"),

@@ -6,13 +6,15 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { StreamTotals } from "../../belay/v1/exec_pb.ts";
+import { file_belay_v1_exec } from "../../belay/v1/exec_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file openshell/v1/exec.proto.
  */
 export const file_openshell_v1_exec: GenFile = /*@__PURE__*/
-  fileDesc("ChdvcGVuc2hlbGwvdjEvZXhlYy5wcm90bxIMb3BlbnNoZWxsLnYxIq8CChJFeGVjU2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdjb21tYW5kGAIgAygJEg8KB3dvcmtkaXIYAyABKAkSRgoLZW52aXJvbm1lbnQYBCADKAsyMS5vcGVuc2hlbGwudjEuRXhlY1NhbmRib3hSZXF1ZXN0LkVudmlyb25tZW50RW50cnkSFwoPdGltZW91dF9zZWNvbmRzGAUgASgNEg0KBXN0ZGluGAYgASgMEgsKA3R0eRgHIAEoCBIMCgRjb2xzGAggASgNEgwKBHJvd3MYCSABKA0SFgoObm9fbG9naW5fc2hlbGwYCiABKAgaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiEKEUV4ZWNTYW5kYm94U3Rkb3V0EgwKBGRhdGEYASABKAwiIQoRRXhlY1NhbmRib3hTdGRlcnISDAoEZGF0YRgBIAEoDCJ0Cg9FeGVjU2FuZGJveEV4aXQSEQoJZXhpdF9jb2RlGAEgASgFEg8KBnNpZ25hbBjoByABKAkSDwoGcmVhc29uGOkHIAEoCRIaChFvdXRwdXRfaW5jb21wbGV0ZRjqByABKAgSEAoHZXhlY19pZBjrByABKAkisgEKEEV4ZWNTYW5kYm94RXZlbnQSMQoGc3Rkb3V0GAEgASgLMh8ub3BlbnNoZWxsLnYxLkV4ZWNTYW5kYm94U3Rkb3V0SAASMQoGc3RkZXJyGAIgASgLMh8ub3BlbnNoZWxsLnYxLkV4ZWNTYW5kYm94U3RkZXJySAASLQoEZXhpdBgDIAEoCzIdLm9wZW5zaGVsbC52MS5FeGVjU2FuZGJveEV4aXRIAEIJCgdwYXlsb2FkIjUKF0V4ZWNTYW5kYm94V2luZG93UmVzaXplEgwKBGNvbHMYASABKA0SDAoEcm93cxgCIAEoDSKaAQoQRXhlY1NhbmRib3hJbnB1dBIxCgVzdGFydBgBIAEoCzIgLm9wZW5zaGVsbC52MS5FeGVjU2FuZGJveFJlcXVlc3RIABIPCgVzdGRpbhgCIAEoDEgAEjcKBnJlc2l6ZRgDIAEoCzIlLm9wZW5zaGVsbC52MS5FeGVjU2FuZGJveFdpbmRvd1Jlc2l6ZUgAQgkKB3BheWxvYWRiBnByb3RvMw");
+  fileDesc("ChdvcGVuc2hlbGwvdjEvZXhlYy5wcm90bxIMb3BlbnNoZWxsLnYxIq8CChJFeGVjU2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdjb21tYW5kGAIgAygJEg8KB3dvcmtkaXIYAyABKAkSRgoLZW52aXJvbm1lbnQYBCADKAsyMS5vcGVuc2hlbGwudjEuRXhlY1NhbmRib3hSZXF1ZXN0LkVudmlyb25tZW50RW50cnkSFwoPdGltZW91dF9zZWNvbmRzGAUgASgNEg0KBXN0ZGluGAYgASgMEgsKA3R0eRgHIAEoCBIMCgRjb2xzGAggASgNEgwKBHJvd3MYCSABKA0SFgoObm9fbG9naW5fc2hlbGwYCiABKAgaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiEKEUV4ZWNTYW5kYm94U3Rkb3V0EgwKBGRhdGEYASABKAwiIQoRRXhlY1NhbmRib3hTdGRlcnISDAoEZGF0YRgBIAEoDCLGAQoPRXhlY1NhbmRib3hFeGl0EhEKCWV4aXRfY29kZRgBIAEoBRIPCgZzaWduYWwY6AcgASgJEg8KBnJlYXNvbhjpByABKAkSGgoRb3V0cHV0X2luY29tcGxldGUY6gcgASgIEhAKB2V4ZWNfaWQY6wcgASgJEicKBnN0ZG91dBjsByABKAsyFi5iZWxheS52MS5TdHJlYW1Ub3RhbHMSJwoGc3RkZXJyGO0HIAEoCzIWLmJlbGF5LnYxLlN0cmVhbVRvdGFscyKyAQoQRXhlY1NhbmRib3hFdmVudBIxCgZzdGRvdXQYASABKAsyHy5vcGVuc2hlbGwudjEuRXhlY1NhbmRib3hTdGRvdXRIABIxCgZzdGRlcnIYAiABKAsyHy5vcGVuc2hlbGwudjEuRXhlY1NhbmRib3hTdGRlcnJIABItCgRleGl0GAMgASgLMh0ub3BlbnNoZWxsLnYxLkV4ZWNTYW5kYm94RXhpdEgAQgkKB3BheWxvYWQiNQoXRXhlY1NhbmRib3hXaW5kb3dSZXNpemUSDAoEY29scxgBIAEoDRIMCgRyb3dzGAIgASgNIpoBChBFeGVjU2FuZGJveElucHV0EjEKBXN0YXJ0GAEgASgLMiAub3BlbnNoZWxsLnYxLkV4ZWNTYW5kYm94UmVxdWVzdEgAEg8KBXN0ZGluGAIgASgMSAASNwoGcmVzaXplGAMgASgLMiUub3BlbnNoZWxsLnYxLkV4ZWNTYW5kYm94V2luZG93UmVzaXplSABCCQoHcGF5bG9hZGIGcHJvdG8z", [file_belay_v1_exec]);
 
 /**
  * @generated from message openshell.v1.ExecSandboxRequest
@@ -166,6 +168,19 @@ export type ExecSandboxExit = Message<"openshell.v1.ExecSandboxExit"> & {
    * @generated from field: string exec_id = 1003;
    */
   execId: string;
+
+  /**
+   * What the streams carried, to check the output by; from a supervisor with
+   * durable execs only.
+   *
+   * @generated from field: belay.v1.StreamTotals stdout = 1004;
+   */
+  stdout?: StreamTotals | undefined;
+
+  /**
+   * @generated from field: belay.v1.StreamTotals stderr = 1005;
+   */
+  stderr?: StreamTotals | undefined;
 };
 
 /**
