@@ -12,7 +12,7 @@ import type { RunFacts } from "./report/summary.ts";
 import { runTable } from "./report/table.ts";
 import { timeline } from "./report/timeline.ts";
 import { controlTable, planControl, runControls } from "./run/controls.ts";
-import { onlyExec, planRun } from "./run/plan-run.ts";
+import { defaultFaultRate, onlyExec, planRun } from "./run/plan-run.ts";
 import { runLab } from "./run/run-lab.ts";
 
 const usage = `npm run chaos -- [options]
@@ -25,6 +25,7 @@ const usage = `npm run chaos -- [options]
                    with one alone, the run has the faults that it is there for, and must find hangs
   --controls       each backstop's faults, with it and without it
   --faults K,…     only these faults; "none" for none
+  --fault-rate R   part of the execs that a fault is aimed at (default 0.1)
   --small          short and small work, as in npm test
   --work K,…       only this work
   --only EXEC      one exec of the run, with the faults aimed at it
@@ -43,6 +44,7 @@ const { values } = parseArgs({
     without: { type: "string", default: "" },
     controls: { type: "boolean", default: false },
     faults: { type: "string", default: "" },
+    "fault-rate": { type: "string", default: String(defaultFaultRate) },
     small: { type: "boolean", default: false },
     work: { type: "string", default: "" },
     only: { type: "string" },
@@ -57,6 +59,8 @@ if (values.help) {
   console.log(usage);
   process.exit(0);
 }
+// An exit, unlike the default of these signals, ends what the lab has started as well.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 // At once: what a fault left half-open in this process must not keep it.
 process.exit(values.controls ? await controls() : await run());
 
@@ -77,6 +81,7 @@ async function run(): Promise<number> {
           config,
           ...(faults && { faults }),
           ...(work && { work }),
+          faultRate: Number(values["fault-rate"]),
           workLimits: values.small ? smallWorkLimits : defaultWorkLimits,
         })
       : planControl(alone, size);
@@ -177,11 +182,13 @@ function strikes(): { id: number; afterMs: number }[] {
 /** What makes the same plan again. */
 function command(): string {
   const { execs, seed, sandboxes, lanes, without, faults, work, small, adapter } = values;
+  const faultRate = values["fault-rate"];
   const more = [
     ...(lanes === "2" ? [] : [`--lanes ${lanes}`]),
     ...(adapter === "belay" ? [] : [`--adapter ${adapter}`]),
     ...(without === "" ? [] : [`--without ${without}`]),
     ...(faults === "" ? [] : [`--faults ${faults}`]),
+    ...(faultRate === String(defaultFaultRate) ? [] : [`--fault-rate ${faultRate}`]),
     ...(small ? ["--small"] : []),
     ...(work === "" ? [] : [`--work ${work}`]),
   ];

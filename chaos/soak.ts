@@ -46,6 +46,9 @@ const workLimits = { maxOutputBytes: 4 * 1024 * 1024, maxStdinBytes: 256 * 1024,
 /** One exec of so many is struck; one of so many strikes everyone. */
 const faultRates = { rate: 0.2, globalRate: 0.001 };
 
+// An exit, unlike the default of these signals, ends what the lab has started as well.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+
 const config = labConfigFor(agents);
 const endAtMs = performance.now() + minutes * 60_000;
 const sideFolder = await mkdtemp(join(tmpdir(), "belay-soak-"));
@@ -70,6 +73,8 @@ try {
 } finally {
   await rm(sideFolder, { recursive: true, force: true, maxRetries: 3 });
 }
+// At once: what a fault left half-open in this process must not keep it.
+process.exit();
 
 async function runAgent(sandbox: number, deps: RunExecDeps): Promise<void> {
   while (performance.now() < endAtMs) {
@@ -96,16 +101,7 @@ async function runAgent(sandbox: number, deps: RunExecDeps): Promise<void> {
     totals.findings += result.findings.length;
     if (result.findings.length > 0) {
       const logs = deps.adapter.logs(sandbox, calledMs - 2_000, Date.now());
-      const facts = {
-        adapter: "belay",
-        seed,
-        execs: 0,
-        sandboxes: agents,
-        lanes: 1,
-        without: [],
-        command: "npm run soak --",
-      };
-      console.error(timeline(result, logs, facts));
+      console.error(timeline(result, logs));
     }
     await rm(sideFolderOf(exec, deps), { recursive: true, force: true });
     deps.strikes.forget(performance.now() - 120_000);

@@ -148,18 +148,19 @@ export class BelayCall implements Call {
   #errorEnd(reason: unknown, connectionGone: boolean): CallerEnd {
     const error = ConnectError.from(reason);
     const [detail] = error.findDetails(ErrorDetailSchema);
-    // Where the connection broke between the two, the caller knows an exit and does not trust it.
-    if (this.#exit !== undefined && !connectionGone)
+    const deadline =
+      this.#init.exec.caller.deadlineMs !== undefined && error.code === Code.DeadlineExceeded;
+    const wished = this.#wished ?? (deadline ? "caller_deadline" : undefined);
+    const callersOwn = wished !== undefined || connectionGone;
+    // A caller whose own clock, wish or connection ends the call after the exit event and before the end of
+    // the stream knows an exit that it does not trust. Said by the server, it is a contradiction.
+    if (this.#exit !== undefined && (detail !== undefined || !callersOwn))
       this.#violations.push(`an error after the exit: ${error.message}`);
     if (detail !== undefined) {
       this.#execId = detail.execId;
       const { kind, outcome } = detail;
       return { is: "error", kind, outcome, callersOwn: false, message: error.rawMessage };
     }
-    const deadline =
-      this.#init.exec.caller.deadlineMs !== undefined && error.code === Code.DeadlineExceeded;
-    const wished = this.#wished ?? (deadline ? "caller_deadline" : undefined);
-    const callersOwn = wished !== undefined || connectionGone;
     return {
       is: "error",
       kind: wished ?? (connectionGone ? "connection_lost" : `code_${Code[error.code]}`),

@@ -1,17 +1,18 @@
 // belay.ts: Belay as the lab drives it: one gateway, many supervisors, each real, each path with a fault proxy.
 import { appendFile, mkdir } from "node:fs/promises";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openshellClient, poll, startDeployment, startFaultProxy } from "@belay/e2e";
+import { poll, startDeployment, startFaultProxy } from "@belay/e2e";
 import type { BelayProcess, Deployment, DeployedSupervisor, FaultProxy, LogLine } from "@belay/e2e";
-import { SandboxPhase } from "@belay/protocol";
 import type { Fault, FaultKind } from "../faults/fault.ts";
 import type { Adapter, Call, CallInit, Holdings, LogEntry } from "./adapter.ts";
 import { BelayCall } from "./belay-call.ts";
 import { strikeBelay } from "./belay-strikes.ts";
-import { holdingsOf } from "./holdings.ts";
+import { catches, holdingsOf } from "./holdings.ts";
 import { gatewayArgs, supervisorArgs } from "./lab-config.ts";
 import type { Backstop, LabConfig } from "./lab-config.ts";
+import { readySandboxes } from "./ready-sandboxes.ts";
 
 export interface BelayOptions {
   sandboxes: number;
@@ -23,6 +24,7 @@ export interface BelayOptions {
 
 /** Started together; more only wait for each other's processor time. */
 const startedAtOnce = 4;
+const { SIGUSR2 } = constants.signals;
 const preload = fileURLToPath(new URL("../faults/preload.mjs", import.meta.url));
 
 export async function startBelay(options: BelayOptions): Promise<BelayAdapter> {
@@ -147,6 +149,11 @@ export class BelayAdapter implements Adapter {
       target === "gateway"
         ? join(this.deployment.folder, "commands-gateway")
         : join(this.supervisor(target).home, "commands");
+    // One that has only just begun does not know the signal yet, and would end by it.
+    await poll(`${process.name} to take commands`, () => catches(process.pid, SIGUSR2), {
+      limitMs: 10_000,
+      everyMs: 50,
+    });
     await appendFile(file, `${JSON.stringify({ ...command, for: process.pid })}\n`);
     process.kill("SIGUSR2");
   }
@@ -159,7 +166,7 @@ export class BelayAdapter implements Adapter {
     // Each once: among many, there is always one that another fault has just struck.
     let without = wanted;
     const allThere = async () => {
-      const ready = await this.#readyNames();
+      const ready = await readySandboxes(this.deployment.gatewayUrl);
       without = without.filter((at) => !ready.has(this.supervisor(at).name));
       return without.length === 0;
     };
@@ -169,18 +176,6 @@ export class BelayAdapter implements Adapter {
       everyMs: 150,
       detail: () => without.map((at) => this.supervisor(at).process.tail(4)).join("\n"),
     });
-  }
-
-  /** Sandboxes whose session the gateway knows, asked past every proxy; none while it does not answer. */
-  async #readyNames(): Promise<Set<string>> {
-    using client = openshellClient(this.deployment.gatewayUrl);
-    try {
-      const { sandboxes } = await client.listSandboxes({ limit: 1_000 }, { timeoutMs: 2_000 });
-      const ready = sandboxes.filter(({ status }) => status?.phase === SandboxPhase.READY);
-      return new Set(ready.map(({ metadata }) => metadata?.name ?? ""));
-    } catch {
-      return new Set();
-    }
   }
 
   /** As whatever keeps programs running would; the run has failed by then. */

@@ -30,6 +30,13 @@ export async function holdingsOf(
   };
 }
 
+/** Whether the process has a handler for that signal. */
+export async function catches(pid: number, signal: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  const mask = /^SigCgt:\s+([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
 export async function descriptorsOf(pid: number): Promise<{ fds: number; sockets: number }> {
   const folder = `/proc/${pid}/fd`;
   const names = await readdir(folder).catch(() => []);

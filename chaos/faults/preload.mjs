@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import { readFileSync, writeFileSync, writeSync } from "node:fs";
 import { registerHooks, syncBuiltinESMExports } from "node:module";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { promisify } from "node:util";
 
 const commandFile = process.env["BELAY_CHAOS_COMMANDS"];
 // What the program starts must not be struck as well.
@@ -122,6 +123,29 @@ function unstick() {
   for (const queue of queues) for (const step of queue.splice(0)) step();
 }
 
+// Node counts only those timers that keep a process alive, and Belay's do not all.
+/** @type {Set<unknown>} */
+const timers = new Set();
+const { setTimeout: startTimeout, clearTimeout: stopTimeout } = globalThis;
+globalThis.setTimeout = Object.assign(
+  /** @type {any} */ (
+    /** @param {(...args: unknown[]) => void} fire @param {number} ms @param {unknown[]} args */
+    (fire, ms, ...args) => {
+      const timer = startTimeout(() => {
+        timers.delete(timer);
+        fire(...args);
+      }, ms);
+      timers.add(timer);
+      return timer;
+    }
+  ),
+  { [promisify.custom]: Reflect.get(startTimeout, promisify.custom) },
+);
+globalThis.clearTimeout = (timer) => {
+  timers.delete(timer);
+  stopTimeout(timer);
+};
+
 const lag = monitorEventLoopDelay({ resolution: 10 });
 lag.enable();
 
@@ -146,6 +170,7 @@ const commands = {
     const resources = {};
     for (const name of process.getActiveResourcesInfo())
       resources[name] = (resources[name] ?? 0) + 1;
+    resources["Timeout"] = timers.size;
     const lagMs = { p99: lag.percentile(99) / 1e6, max: lag.max / 1e6 };
     lag.reset();
     writeFileSync(

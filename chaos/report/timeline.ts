@@ -12,7 +12,8 @@ interface Moment {
   text: string;
 }
 
-export function timeline(result: ExecResult, logs: readonly LogEntry[], facts: RunFacts): string {
+/** @param facts of the run, where it can be run again. */
+export function timeline(result: ExecResult, logs: readonly LogEntry[], facts?: RunFacts): string {
   const { exec, view, strikes, recorded, findings } = result;
   const { startedMs, endedMs, lastMessageMs, streams } = view;
   const received = `stdout ${streams.stdout.receivedBytes}, stderr ${streams.stderr.receivedBytes}`;
@@ -49,11 +50,11 @@ export function timeline(result: ExecResult, logs: readonly LogEntry[], facts: R
         `  ${String(Math.round(atMs)).padStart(7)} ms  ${from.padEnd(10)} ${text}`,
     );
   return [
-    `exec ${exec.n} of seed ${facts.seed} (${exec.work.kind}, sandbox ${exec.sandbox}):`,
+    `exec ${exec.n}${facts ? ` of seed ${facts.seed}` : ""} (${exec.work.kind}, sandbox ${exec.sandbox}):`,
     ...findings.map(({ oracle, detail }) => `  ${oracle.toUpperCase()}: ${detail}`),
     ...lines,
     `  process: ${JSON.stringify({ starts: recorded.starts.length, end: recorded.end ?? null, heardTerm: recorded.heardTerm })}`,
-    `  alone: ${rerunCommand(result, facts)}`,
+    ...(facts ? [`  alone: ${rerunCommand(result, facts)}`] : []),
   ].join("\n");
 }
 

@@ -12,7 +12,7 @@ import { planRun } from "../run/plan-run.ts";
 import { runLab } from "../run/run-lab.ts";
 import { smallWorkLimits } from "../work/plan.ts";
 
-const [execs, sandboxes, lanes] = [100, 4, 2];
+const [execs, sandboxes, lanes, faultRate] = [100, 4, 2, 0.2];
 
 // One system for all seeds: that what one run leaves behind does not trouble the next is part of it.
 let started: Promise<BelayAdapter> | undefined;
@@ -26,6 +26,7 @@ describe("the fault lab", () => {
       execs,
       sandboxes,
       config: labConfig,
+      faultRate,
       workLimits: smallWorkLimits,
     });
     const facts = {
@@ -35,7 +36,7 @@ describe("the fault lab", () => {
       sandboxes,
       lanes,
       without: [],
-      command: `npm run chaos -- --execs ${execs} --seed ${seed} --sandboxes ${sandboxes} --small`,
+      command: `npm run chaos -- --execs ${execs} --seed ${seed} --sandboxes ${sandboxes} --fault-rate ${faultRate} --small`,
     };
     const timelines: string[] = [];
     const run = await runLab({
