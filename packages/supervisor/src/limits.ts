@@ -42,6 +42,22 @@ export interface SupervisorLimits {
 
   /** Execs that run, relays that wait for theirs: each for itself. */
   readonly execs: number;
+  /** The output that an exec's log keeps, in bytes, with what keeps it in order. */
+  readonly execLog: {
+    /** Of one log in memory; what is older goes to a file. */
+    readonly memoryBytes: number;
+    /** Of one log, its file included, where the exec asks for nothing else. */
+    readonly bytes: number;
+    /** The most an exec may ask for. */
+    readonly maxBytes: number;
+    /** Of the log of a plain exec, in memory alone. Half of it is for what was read already: more
+     * than is on its way to a gateway (the windows of SSH, of the relay and of its stream). */
+    readonly plainBytes: number;
+    /** Of all logs in memory; each may hold 256 KiB and a chunk whatever others take. */
+    readonly memoryBytesInAll: number;
+    /** Of the files of all logs. */
+    readonly fileBytesInAll: number;
+  };
   /** Messages to the gateway that wait while the connection is full. */
   readonly sessionOutboxMessages: number;
   readonly relayPipe: RelayPipeLimits;
@@ -85,6 +101,14 @@ export const defaultLimits: SupervisorLimits = {
   exitDrain: { quietMs: 250, totalMs: 2_000, ownBytes: 256 * 1024 },
 
   execs: 1_024,
+  execLog: {
+    memoryBytes: 1024 * 1024,
+    bytes: 64 * 1024 * 1024,
+    maxBytes: 1024 * 1024 * 1024,
+    plainBytes: 8 * 1024 * 1024,
+    memoryBytesInAll: 256 * 1024 * 1024,
+    fileBytesInAll: 4 * 1024 * 1024 * 1024,
+  },
   sessionOutboxMessages: 1_024,
   relayPipe: { maxFrameBytes: 64 * 1024, bufferBytes: 256 * 1024 },
   commandLineBytes: 128 * 1024 - 1,

@@ -1,0 +1,137 @@
+// log-index.ts: what an output log holds: the oldest blocks in its file, the newer ones in memory.
+import type { OutputStream } from "../exec-client.ts";
+import { Deque } from "./deque.ts";
+import { BLOCK_WEIGHT, LogBlock, RUN_WEIGHT } from "./log-block.ts";
+import type { Mark, Offsets } from "./log-block.ts";
+
+/** Blocks that were written to the file as one. */
+export interface FiledBlock {
+  readonly is: "filed";
+  readonly start: Mark;
+  readonly end: Mark;
+  /** Where it is in the file, in bytes, and how many it takes there. */
+  readonly position: number;
+  readonly bytes: number;
+  /** How many of its `bytes`, four each, say which stream the others belong to. */
+  readonly runs: number;
+}
+
+/** A smaller chunk is copied, so that many of them share one block; a larger one is kept as it is. */
+const COPY_BELOW_BYTES = 4 * 1024;
+
+/** Knows no file, no follower and no limit: only what is there. */
+export class LogIndex {
+  readonly #blockBytes: number;
+  readonly #filed = new Deque<FiledBlock>();
+  readonly #held = new Deque<LogBlock>();
+  /** The last block, while it takes more. */
+  #open: LogBlock | undefined;
+  #end: Mark = { stdout: 0, stderr: 0, weight: 0 };
+
+  /** @param blockBytes what a block holds at most. */
+  constructor({ blockBytes }: { blockBytes: number }) {
+    this.#blockBytes = blockBytes;
+  }
+
+  /** The first byte of each stream that is still there. */
+  get first(): Mark {
+    return this.#filed.first?.start ?? this.#firstHeld;
+  }
+
+  get end(): Mark {
+    return this.#end;
+  }
+
+  /** The weight of everything, and of what is in memory. */
+  get retainedBytes(): number {
+    return this.#end.weight - this.first.weight;
+  }
+
+  get memoryBytes(): number {
+    return this.#end.weight - this.#firstHeld.weight;
+  }
+
+  get oldest(): FiledBlock | LogBlock | undefined {
+    return this.#filed.first ?? this.#held.first;
+  }
+
+  /** Where the oldest block in the file begins there. */
+  get oldestPosition(): number | undefined {
+    return this.#filed.first?.position;
+  }
+
+  append(stream: OutputStream, chunk: Buffer): void {
+    // A view of a much larger buffer would keep all of that alive.
+    const copy = chunk.length < COPY_BELOW_BYTES || chunk.buffer.byteLength > chunk.length * 2;
+    for (let from = 0; from < chunk.length; from += this.#blockBytes) {
+      const part = chunk.subarray(from, from + this.#blockBytes);
+      if (copy) this.#roomFor(part.length).copy(stream, part);
+      else this.#begin().keep(stream, part);
+      if (!copy) this.#open = undefined;
+    }
+  }
+
+  /** The first block with a byte at or beyond one of these offsets. */
+  find(wanted: Offsets): FiledBlock | LogBlock | undefined {
+    const hasMore = ({ end }: { end: Mark }) =>
+      end.stdout > wanted.stdout || end.stderr > wanted.stderr;
+    return this.#filed.find(hasMore) ?? this.#held.find(hasMore);
+  }
+
+  dropOldest(): void {
+    if (this.#filed.shift() !== undefined) return;
+    if (this.#held.shift() === this.#open) this.#open = undefined;
+  }
+
+  clear(): void {
+    this.#filed.clear();
+    this.#held.clear();
+    this.#open = undefined;
+  }
+
+  /** The oldest blocks in memory, as many as make one block of the file: at least one. */
+  oldestHeld(): LogBlock[] {
+    const blocks: LogBlock[] = [];
+    let weight = 0;
+    for (const block of this.#held) {
+      weight += block.weight;
+      if (blocks.length > 0 && weight > this.#blockBytes + BLOCK_WEIGHT) break;
+      if (block === this.#open) this.#seal();
+      blocks.push(block);
+    }
+    return blocks;
+  }
+
+  /** These blocks, the oldest in memory, are in the file now. False: they were dropped meanwhile. */
+  moveToFile(blocks: readonly LogBlock[], place: Pick<FiledBlock, "position" | "bytes">): boolean {
+    const [first] = blocks;
+    if (first === undefined || this.#held.first !== first) return false;
+    for (const _ of blocks) this.#held.shift();
+    const runs = blocks.reduce((sum, block) => sum + block.runs.length, 0);
+    this.#filed.push({ is: "filed", start: first.start, end: blocks.at(-1)!.end, runs, ...place });
+    return true;
+  }
+
+  get #firstHeld(): Mark {
+    return this.#held.first?.start ?? this.#end;
+  }
+
+  #roomFor(bytes: number): LogBlock {
+    const open = this.#open;
+    const room = open ? this.#blockBytes + BLOCK_WEIGHT - open.weight : 0;
+    return open && bytes + RUN_WEIGHT <= room ? open : this.#begin();
+  }
+
+  #begin(): LogBlock {
+    this.#seal();
+    this.#open = new LogBlock(this.#end);
+    this.#end = this.#open.end; // and moves with it
+    this.#held.push(this.#open);
+    return this.#open;
+  }
+
+  #seal(): void {
+    this.#open?.seal();
+    this.#open = undefined;
+  }
+}
