@@ -4,6 +4,7 @@ export { ERROR_KINDS, RETRY_LATER_MS, isErrorKind, retryAdvice } from "./errors/
 export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
 export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
 export { gatewayAudience, isExecId, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
+export { SSH_CLIENT_SERVICE } from "./relay-services.ts";
 export { EXEC_SUBSYSTEM, SUPERVISOR_FEATURES } from "./supervisor-features.ts";
 export type { SupervisorFeature } from "./supervisor-features.ts";
 

@@ -27,6 +27,8 @@ export interface SupervisorLimits {
   readonly sshKeepalive: { readonly intervalMs: number; readonly missed: number };
   /** From a relay's start to the end of the SSH handshake on it. */
   readonly sshHandshakeMs: number;
+  /** Channels of one SSH connection at once: sessions and forwards. */
+  readonly sshChannels: number;
 
   /** How long a process whose relay broke may run on, unread; Infinity: for ever. */
   readonly orphanWindowMs: number;
@@ -92,6 +94,7 @@ export const defaultLimits: SupervisorLimits = {
 
   sshKeepalive: { intervalMs: 15_000, missed: 3 },
   sshHandshakeMs: 10_000,
+  sshChannels: 256,
 
   orphanWindowMs: 45_000,
   drainTimeoutMs: 3_000,

@@ -69,7 +69,7 @@ export class Supervisor {
       inherited: environment,
       draining: deps.stop.draining,
     });
-    this.#ssh = new SshServer({ execs: this.#execs, limits, clock });
+    this.#ssh = new SshServer({ execs: this.#execs, pipePool: this.#pipePool, limits, clock });
   }
 
   /** Resolves when all is over: after the first stop signal in order, after the second at once. */

@@ -1,11 +1,15 @@
 // exec.test.ts: commands through our SSH server, as real processes: output, exit, input, their ends.
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Client } from "ssh2";
+import type { Client, ClientChannel } from "ssh2";
 import { defaultLimits } from "../src/limits.ts";
 import { ExecBench } from "./support/exec-bench.ts";
+import { pidsOf, uniqueSleep } from "./support/processes.ts";
 import { slowReader } from "./support/slow-reader.ts";
+import { until } from "./support/until.ts";
 
 let bench: ExecBench;
 
@@ -16,6 +20,9 @@ beforeEach(() => {
 afterEach(async () => {
   await bench[Symbol.asyncDispose]();
 });
+
+/** SSH_OPEN_RESOURCE_SHORTAGE */
+const RESOURCE_SHORTAGE = 4;
 
 type Done = (error?: Error) => void;
 
@@ -218,17 +225,69 @@ describe("what an exec leaves behind", () => {
 });
 
 describe("an SSH connection", () => {
-  it("carries one exec: a second session is refused", async () => {
+  it("carries several execs at once, each with its own input and end", async () => {
     const connection = await bench.connect();
-    const first = await connection.exec("sleep 30");
-    await expect(connection.exec("true")).rejects.toThrow(/channel open failure/i);
-    first.signal("KILL");
-    await expect(first.finished()).resolves.toMatchObject({ signal: "SIGKILL" });
+    const execs = await Promise.all(
+      [1, 2, 3].map((code) => connection.exec(`read -r line; echo $line; exit ${code}`)),
+    );
+    const ends = execs.map((exec) => exec.finished());
+    for (const [index, { channel }] of execs.entries()) channel.end(`line ${index}\n`);
+    const found = await Promise.all(ends);
+    expect(found.map(({ code }) => code)).toEqual([1, 2, 3]);
+    expect(found.map(({ stdout }) => stdout.toString())).toEqual(
+      [0, 1, 2].map((index) => `line ${index}\n`),
+    );
+  });
+
+  it("carries as many as its limit, and the next after the end of one", async () => {
+    await using small = new ExecBench({ limits: { sshChannels: 2 } });
+    const connection = await small.connect();
+    const [first, second] = [await connection.exec("cat"), await connection.exec("cat")];
+    await expect(connection.exec("true")).rejects.toMatchObject({
+      message: expect.stringContaining("too many channels"),
+      reason: RESOURCE_SHORTAGE,
+    });
+    const ends = [first.finished(), second.finished()];
+    first.channel.end();
+    await ends[0];
+    const third = await connection.exec("exit 3");
+    await expect(third.finished()).resolves.toMatchObject({ code: 3 });
+    second.channel.end("still there");
+    expect((await ends[1])?.stdout.toString()).toBe("still there");
+  });
+
+  it("keeps its other execs when a channel is closed", async () => {
+    const connection = await bench.connect();
+    const mark = uniqueSleep();
+    const closed = await connection.exec(`sleep ${mark}`);
+    const other = await connection.exec("cat");
+    const end = other.finished();
+    closed.channel.close();
+    await until("the closed exec's process has ended", () => pidsOf(mark).length === 0);
+    other.channel.end("here");
+    expect((await end).stdout.toString()).toBe("here");
+  });
+
+  it("gives a login shell, which runs the script of its input", async () => {
+    const { client } = await bench.connect();
+    const channel = await new Promise<ClientChannel>((resolve, reject) =>
+      client.shell(false, (error, each) => (error ? reject(error) : resolve(each))),
+    );
+    const stdout = text(channel);
+    channel.end("tr '\\0' ' ' < /proc/$$/cmdline; exit 5");
+    const [code] = await once(channel, "exit");
+    expect(await stdout).toBe("/bin/sh -l ");
+    expect(code).toBe(5);
+  });
+
+  it("answers requests that come while a command runs", async () => {
+    const connection = await bench.connect();
+    const exec = await connection.exec("cat");
+    await expect(exec.requestAnother()).resolves.toBe("failure");
   });
 
   it.each([
-    ["shell", (client: Client, done: Done) => void client.shell(done)],
-    ["subsystem", (client: Client, done: Done) => void client.subsys("sftp", done)],
+    ["subsystem", (client: Client, done: Done) => void client.subsys("unknown", done)],
     [
       "forwarding",
       (client: Client, done: Done) => void client.forwardOut("127.0.0.1", 1, "127.0.0.1", 2, done),

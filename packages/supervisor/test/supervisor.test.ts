@@ -1,6 +1,7 @@
 // supervisor.test.ts: the whole supervisor against a scripted gateway: relays, breaks, and its stop.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import ssh2 from "ssh2";
+import { SSH_CLIENT_SERVICE } from "@belay/protocol";
 import { inheritedEnvironment } from "../src/execs/exec-environment.ts";
 import { defaultLimits } from "../src/limits.ts";
 import type { SupervisorLimits } from "../src/limits.ts";
@@ -56,11 +57,14 @@ function start(limits: Partial<SupervisorLimits> = {}): void {
   over = supervisor.run();
 }
 
-async function openRelay(session: PlaneSession): Promise<{ client: SshExecClient; id: string }> {
+async function openRelay(
+  session: PlaneSession,
+  serviceId = "",
+): Promise<{ client: SshExecClient; id: string }> {
   const id = `channel-${(nextChannel += 1)}`;
   session.send({
     case: "relayOpen",
-    value: { channelId: id, target: { case: "ssh", value: {} } },
+    value: { channelId: id, target: { case: "ssh", value: {} }, serviceId },
   });
   const pipe = await plane.relay(id);
   const client = new ssh2.Client();
@@ -103,6 +107,16 @@ describe("a relay", () => {
     expect(end).toMatchObject({ code: 3, eof: true });
     expect(end.stdout.toString()).toBe("input");
     expect(end.stderr.toString()).toBe("err\n");
+  });
+
+  it.each([
+    ["takes every variable of the gateway", "", "asked"],
+    ["ignores most variables of a person's SSH client", SSH_CLIENT_SERVICE, ""],
+  ])("%s", async (_name, serviceId, value) => {
+    start();
+    const { client } = await openRelay(await plane.session(0), serviceId);
+    const exec = await client.exec("echo $VARIABLE", { env: { VARIABLE: "asked" } as never });
+    expect((await exec.finished()).stdout.toString()).toBe(`${value}\n`);
   });
 
   it("to a tcp target, or without a name, is refused", async () => {

@@ -37,6 +37,11 @@ export class ExecTable {
     this.#processes = new ProcessTable(EXEC_ID_VARIABLE, options.clock);
   }
 
+  /** The shell that reads the command lines. */
+  get shell(): string {
+    return this.#options.shell;
+  }
+
   get size(): number {
     return this.#execs.size;
   }

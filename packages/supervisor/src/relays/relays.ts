@@ -1,5 +1,5 @@
 // relays.ts: the relays of one session: each opened at the gateway's wish, all ended with the session.
-import { BelayError } from "@belay/protocol";
+import { BelayError, SSH_CLIENT_SERVICE } from "@belay/protocol";
 import type { GatewayMessage, RelayOpen } from "@belay/protocol";
 import type { Log } from "@belay/program";
 import { RelayPipe } from "@belay/relay-core";
@@ -8,6 +8,7 @@ import type { SupervisorLimits } from "../limits.ts";
 import type { GatewayClient } from "../link/gateway-client.ts";
 import { closePipes } from "../process/pipe-pool.ts";
 import type { PipePool, PooledPipe } from "../process/pipe-pool.ts";
+import { PIPES_PER_EXEC } from "../ssh/session-pipes.ts";
 import type { SshServer } from "../ssh/ssh-server.ts";
 import { carryRelay, endInOrder } from "./carry-relay.ts";
 
@@ -33,9 +34,6 @@ type RelayMessage = Extract<
 /** - `opening`: what the target needs is being fetched.
  *  - `open`: a RelayStream carries it. */
 type RelayState = { readonly is: "opening" } | { readonly is: "open"; readonly pipe: RelayPipe };
-
-/** An exec takes three descriptors for its input and outputs. */
-const PIPES_PER_EXEC = 3;
 
 export class Relays {
   readonly #options: RelaysOptions;
@@ -69,7 +67,7 @@ export class Relays {
       return answer(channelId, refusal);
     }
     this.#relays.set(channelId, { is: "opening" });
-    tasks.run((signal) => this.#run(channelId, signal));
+    tasks.run((signal) => this.#run(request, signal));
   }
 
   /** The gateway has no more use for the relay. */
@@ -89,7 +87,7 @@ export class Relays {
     return undefined;
   }
 
-  async #run(channelId: string, signal: AbortSignal): Promise<void> {
+  async #run({ channelId, serviceId }: RelayOpen, signal: AbortSignal): Promise<void> {
     const { answer, pipePool, limits, ssh, client } = this.#options;
     const log = this.#options.log.child({ channelId });
     try {
@@ -106,7 +104,8 @@ export class Relays {
       const pipe = new RelayPipe(limits.relayPipe);
       this.#relays.set(channelId, { is: "open", pipe });
       answer(channelId, undefined);
-      ssh.serve({ pipe, pipes, ids: { channelId }, log });
+      const accepts = serviceId === SSH_CLIENT_SERVICE ? "locale" : "every";
+      ssh.serve({ pipe, pipes, accepts, ids: { channelId }, log });
       log.debug("relay.opened");
       await carryRelay(channelId, pipe, client, { signal });
       log.debug("relay.ended", pipe.errored ? { err: pipe.errored } : {});

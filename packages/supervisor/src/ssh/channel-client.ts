@@ -1,19 +1,18 @@
 // channel-client.ts: the client of an exec, at the other end of an SSH channel.
 import { constants } from "node:os";
 import type { Readable } from "node:stream";
-import type { RelayPipe } from "@belay/relay-core";
-import { untilAbort } from "@belay/relay-core";
 import type { ServerChannel } from "ssh2";
 import type { ExecClient, OutputStream } from "../execs/exec-client.ts";
 import type { ProcessEnd } from "../process/process-handle.ts";
+import { ChannelWriter } from "./channel-writer.ts";
+import type { PipeRoom } from "./channel-writer.ts";
 import { hardenChannel } from "./harden-channel.ts";
 import type { HardenedChannel } from "./harden-channel.ts";
 import { SSH_SIGNALS } from "./ssh2-internals.ts";
 
 export interface ChannelClientOptions {
   readonly channel: ServerChannel;
-  /** What the SSH connection speaks over. */
-  readonly pipe: RelayPipe;
+  readonly room: PipeRoom;
   readonly gone: AbortSignal;
   readonly inputIsOver: () => boolean;
 }
@@ -22,11 +21,11 @@ export class ChannelClient implements ExecClient {
   readonly gone: AbortSignal;
   readonly inputIsOver: () => boolean;
   readonly #channel: HardenedChannel;
-  readonly #pipe: RelayPipe;
+  readonly #writer: ChannelWriter;
 
-  constructor({ channel, pipe, gone, inputIsOver }: ChannelClientOptions) {
+  constructor({ channel, room, gone, inputIsOver }: ChannelClientOptions) {
     this.#channel = hardenChannel(channel, gone);
-    this.#pipe = pipe;
+    this.#writer = new ChannelWriter(this.#channel, room, gone);
     this.gone = gone;
     this.inputIsOver = inputIsOver;
   }
@@ -35,19 +34,9 @@ export class ChannelClient implements ExecClient {
     return this.#channel;
   }
 
+  /** What nobody reads is dropped: the exec hears of that from `gone`. */
   async write(stream: OutputStream, chunk: Buffer): Promise<void> {
-    const target = stream === "stdout" ? this.#channel : this.#channel.stderr;
-    try {
-      // The callback comes when all of it is within the peer's window.
-      await untilAbort(new Promise<void>((sent) => target.write(chunk, () => sent())), this.gone);
-      // ssh2 ignores that the pipe under it is full, and a peer may grant any window.
-      while (this.#pipe.writableNeedDrain) {
-        const drained = new Promise<void>((resolve) => this.#pipe.once("drain", resolve));
-        await untilAbort(drained, this.gone);
-      }
-    } catch {
-      // Gone: the exec hears of it from `gone`, and its output has no reader any more.
-    }
+    await this.#writer.write(stream, chunk);
   }
 
   /** Status, EOF, CLOSE; without the EOF when the output is not complete. */

@@ -9,40 +9,58 @@ type RequestLimits = Pick<
   "commandLineBytes" | "environmentBytes" | "environmentEntries" | "terminalCells"
 >;
 
+/**
+ * - `every`: the gateway's, which sends what its caller asked for; a refused one fails the command.
+ * - `locale`: those that an OpenSSH server takes by default. Clients send others along, unasked.
+ */
+export type AcceptedVariables = "every" | "locale";
+
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const LOCALE = /^(?:LANG|LANGUAGE|LC_[A-Z_]+|COLORTERM|NO_COLOR)$/;
 const DEFAULT_SIZE: TerminalSize = { cols: 80, rows: 24 };
 
 export class SessionRequests {
   readonly #limits: RequestLimits;
+  readonly #accepted: AcceptedVariables;
   readonly #environment = new Map<string, string>();
   #environmentBytes = 0;
   #terminal: ExecTerminal | undefined;
   /** Many clients ask for variables without wanting an answer: then the command is refused. */
   #refusal: string | undefined;
 
-  constructor(limits: RequestLimits) {
+  constructor(limits: RequestLimits, accepted: AcceptedVariables) {
     this.#limits = limits;
+    this.#accepted = accepted;
   }
 
-  /** False when the variable is refused, and with it the command. */
+  /** False when the variable is refused, and with it the command where every variable is accepted. */
   addVariable(name: string, value: string): boolean {
-    const bytes = Buffer.byteLength(name) + Buffer.byteLength(value);
-    const { environmentBytes, environmentEntries } = this.#limits;
-    if (!VARIABLE.test(name)) return this.#refuse("an environment key is malformed");
-    if (value.includes("\0")) return this.#refuse("an environment value holds NUL");
-    if (
-      this.#environment.size >= environmentEntries ||
-      this.#environmentBytes + bytes > environmentBytes
-    ) {
-      return this.#refuse("the environment is too large");
+    if (this.#accepted === "locale" && !LOCALE.test(name)) return false;
+    const refusal = this.#refusalOf(name, value);
+    if (refusal !== undefined) {
+      if (this.#accepted === "every") this.#refusal ??= refusal;
+      return false;
     }
     this.#environment.set(name, value);
-    this.#environmentBytes += bytes;
+    this.#environmentBytes += byteLength(name, value);
     return true;
   }
 
+  #refusalOf(name: string, value: string): string | undefined {
+    const { environmentBytes, environmentEntries } = this.#limits;
+    if (!VARIABLE.test(name)) return "an environment key is malformed";
+    if (value.includes("\0")) return "an environment value holds NUL";
+    const bytes = this.#environmentBytes + byteLength(name, value);
+    return this.#environment.size >= environmentEntries || bytes > environmentBytes
+      ? "the environment is too large"
+      : undefined;
+  }
+
   setTerminal(term: string, size: TerminalSize): boolean {
-    if (term.includes("\0")) return this.#refuse("the terminal's name holds NUL");
+    if (term.includes("\0")) {
+      this.#refusal ??= "the terminal's name holds NUL";
+      return false;
+    }
     this.#terminal = { term: term || "xterm", size: terminalSize(size, this.#limits) };
     return true;
   }
@@ -64,11 +82,10 @@ export class SessionRequests {
       },
     };
   }
+}
 
-  #refuse(reason: string): false {
-    this.#refusal ??= reason;
-    return false;
-  }
+function byteLength(name: string, value: string): number {
+  return Buffer.byteLength(name) + Buffer.byteLength(value);
 }
 
 /** A side of 0 means that the client does not know. */

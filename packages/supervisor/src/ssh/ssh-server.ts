@@ -7,14 +7,17 @@ import ssh2 from "ssh2";
 import type { Connection, ServerConfig } from "ssh2";
 import type { ExecTable } from "../execs/exec-table.ts";
 import type { SupervisorLimits } from "../limits.ts";
-import { closePipes } from "../process/pipe-pool.ts";
-import type { PooledPipe } from "../process/pipe-pool.ts";
+import type { PipePool } from "../process/pipe-pool.ts";
 import { createHostKey } from "./host-key.ts";
-import { serveExecSession } from "./exec-session.ts";
+import { OwnedPipes } from "./session-pipes.ts";
+import type { Pipes } from "./session-pipes.ts";
+import type { AcceptedVariables } from "./session-requests.ts";
+import { serveConnection } from "./ssh-connection.ts";
 import { injectStream } from "./ssh2-internals.ts";
 
 export interface SshServerOptions {
   readonly execs: ExecTable;
+  readonly pipePool: PipePool;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;
 }
@@ -22,8 +25,9 @@ export interface SshServerOptions {
 export interface SshRelay {
   /** Its destruction with an error means that the way to the client broke. */
   readonly pipe: RelayPipe;
-  /** Three for the command, or `undefined` where this system makes none. Closed here at the latest. */
-  readonly pipes: readonly PooledPipe[] | undefined;
+  /** Three for the first command. Closed here at the latest. */
+  readonly pipes: Pipes;
+  readonly accepts: AcceptedVariables;
   readonly ids: ErrorIds;
   readonly log: Log;
 }
@@ -50,26 +54,21 @@ export class SshServer {
         ),
       ),
     );
-    const pipes = new OwnedPipes(relay.pipes);
+    const firstPipes = new OwnedPipes(relay.pipes);
     pipe.once("close", () => {
       handshake.cancel();
-      pipes.close();
+      firstPipes[Symbol.dispose]();
     });
     // A server of its own for each relay: ssh2 does not say which of its streams a connection is on.
     const server = new ssh2.Server(this.#config, (connection) => {
       connection.on("ready", () => handshake.cancel());
-      this.#serveConnection(connection, relay, () => pipes.take());
+      this.#admit(connection, relay);
+      serveConnection(connection, { ...this.#options, ...relay, firstPipes });
     });
     injectStream(server, pipe);
   }
 
-  #serveConnection(
-    connection: Connection,
-    { pipe, ids, log }: SshRelay,
-    takePipes: () => readonly PooledPipe[] | undefined,
-  ): void {
-    const { execs, limits } = this.#options;
-    let hasSession = false;
+  #admit(connection: Connection, { pipe, ids }: SshRelay): void {
     // ssh2 leaves a stream alone that cannot be written any more; a dead peer would keep it for ever.
     connection.on("error", (cause) => {
       pipe.destroy(new BelayError("relay_lost", "the SSH connection broke", { ids, cause }));
@@ -79,29 +78,6 @@ export class SshServer {
       if (context.method === "none") context.accept();
       else context.reject(["none"]);
     });
-    connection.on("session", (accept, reject) => {
-      if (hasSession) return reject();
-      hasSession = true;
-      serveExecSession(accept(), { pipe, takePipes, execs, limits, log });
-    });
-  }
-}
-
-class OwnedPipes {
-  #pipes: readonly PooledPipe[] | undefined;
-
-  constructor(pipes: readonly PooledPipe[] | undefined) {
-    this.#pipes = pipes;
-  }
-
-  take(): readonly PooledPipe[] | undefined {
-    const pipes = this.#pipes;
-    this.#pipes = undefined;
-    return pipes;
-  }
-
-  close(): void {
-    closePipes(this.take() ?? []);
   }
 }
 

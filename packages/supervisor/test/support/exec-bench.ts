@@ -61,12 +61,17 @@ export class ExecBench implements AsyncDisposable {
       inherited: inheritedEnvironment({ PATH: process.env["PATH"], ...environment }),
       draining: this.draining.signal,
     });
-    this.#ssh = new SshServer({ execs: this.execs, limits: this.limits, clock });
     this.pool = new PipePool({
       size: this.limits.pooledPipes,
       helperMs: this.limits.pipeHelperMs,
       clock,
       onUnsupported: (cause) => this.log.error("pipes.unsupported", { err: cause }),
+    });
+    this.#ssh = new SshServer({
+      execs: this.execs,
+      pipePool: this.pool,
+      limits: this.limits,
+      clock,
     });
   }
 
@@ -84,7 +89,7 @@ export class ExecBench implements AsyncDisposable {
   async connectSilently(): Promise<{ pair: PipePair }> {
     const pair = pipePair();
     const pipes = await this.pool.take(3, { signal: this.draining.signal });
-    this.#ssh.serve({ pipe: pair.server, pipes, ids: {}, log: this.log });
+    this.#ssh.serve({ pipe: pair.server, pipes, accepts: "every", ids: {}, log: this.log });
     this.#pairs.push(pair);
     return { pair };
   }
@@ -186,6 +191,21 @@ export class ClientExec {
       stderr: Buffer.concat(stderr),
       eof: this.#connection.eof,
     };
+  }
+
+  /** Asks for a second command on this channel, and for an answer. */
+  requestAnother(): Promise<"success" | "failure"> {
+    const { outgoing, _callbacks } = this.channel as unknown as {
+      outgoing: { id: number };
+      _callbacks: ((failed: boolean) => void)[];
+    };
+    const { _protocol } = this.#connection.client as unknown as {
+      _protocol: { exec(id: number, command: string, wantReply: boolean): void };
+    };
+    return new Promise((resolve) => {
+      _callbacks.push((failed) => resolve(failed ? "failure" : "success"));
+      _protocol.exec(outgoing.id, "true", true);
+    });
   }
 
   /** ssh2 refuses to send signals after the end of input; servers must take them all the same. */
