@@ -4,11 +4,13 @@ import { createRequire } from "node:module";
 import ssh2 from "ssh2";
 import type { Client, ClientChannel, ExecOptions } from "ssh2";
 import { systemClock } from "@belay/relay-core";
+import type { RelayPipe } from "@belay/relay-core";
 import { defaultLimits } from "../../src/limits.ts";
 import type { SupervisorLimits } from "../../src/limits.ts";
 import { inheritedEnvironment } from "../../src/execs/exec-environment.ts";
 import { ExecTable } from "../../src/execs/exec-table.ts";
 import { PipePool } from "../../src/process/pipe-pool.ts";
+import type { AcceptedVariables } from "../../src/ssh/session-requests.ts";
 import { SshServer } from "../../src/ssh/ssh-server.ts";
 import { pipePair } from "./pipe-pair.ts";
 import type { PipePair } from "./pipe-pair.ts";
@@ -88,10 +90,15 @@ export class ExecBench implements AsyncDisposable {
   /** A relay at whose other end nobody speaks. */
   async connectSilently(): Promise<{ pair: PipePair }> {
     const pair = pipePair();
-    const pipes = await this.pool.take(3, { signal: this.draining.signal });
-    this.#ssh.serve({ pipe: pair.server, pipes, accepts: "every", ids: {}, log: this.log });
     this.#pairs.push(pair);
+    await this.serve(pair.server, "every");
     return { pair };
+  }
+
+  /** Speaks SSH on this pipe. */
+  async serve(pipe: RelayPipe, accepts: AcceptedVariables): Promise<void> {
+    const pipes = await this.pool.take(3, { signal: this.draining.signal });
+    this.#ssh.serve({ pipe, pipes, accepts, ids: {}, log: this.log });
   }
 
   /** Runs a command to its end. */
