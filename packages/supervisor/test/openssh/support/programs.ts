@@ -9,7 +9,9 @@ import { describe } from "vitest";
 export function describeWith(programs: readonly string[], name: string, suite: () => void): void {
   const absent = programs.filter((program) => !isInstalled(program));
   if (absent.length > 0) console.warn(`skipped: ${name}: not installed: ${absent.join(", ")}`);
-  describe.skipIf(absent.length > 0)(name, () => suite());
+  describe.skipIf(absent.length > 0)(`${name}`, () => {
+    suite();
+  });
 }
 
 function isInstalled(program: string): boolean {
