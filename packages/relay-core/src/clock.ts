@@ -36,6 +36,11 @@ export const systemClock: Clock = {
   pollIo: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
 };
 
+/** Milliseconds since 1970, to be shown to people: it may jump, so nothing is measured or bounded by it. */
+export function epochMs(): number {
+  return Date.now();
+}
+
 /** Keeps the process running until disposed, which nothing that only waits for a timer does. */
 export function keepProcessAlive(): Disposable {
   const timer = setInterval(() => {}, LONGEST_TIMEOUT_MS);

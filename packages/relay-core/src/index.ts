@@ -1,4 +1,4 @@
-export { keepProcessAlive, sleep, systemClock } from "./clock.ts";
+export { epochMs, keepProcessAlive, sleep, systemClock } from "./clock.ts";
 export type { Clock, Timer } from "./clock.ts";
 export { linkedAbort, untilAbort } from "./until-abort.ts";
 export { waitAtMost } from "./bounded-wait.ts";

@@ -42,6 +42,26 @@ export interface SupervisorLimits {
   /** After a process's exit, until its output has ended. */
   readonly exitDrain: ExitDrainLimits;
 
+  /** Of a durable exec: input that is taken ahead of its process, in bytes. */
+  readonly stdinBytes: number;
+  /** Input in one frame, in bytes. */
+  readonly stdinFrameBytes: number;
+  /** Frames with input that one channel has sent and that were not taken yet; then nothing more is read
+   * of the channel. */
+  readonly stdinQueueFrames: number;
+  /** How long the result and the log of a durable exec are kept after its end, where its spec says
+   * nothing, and at most. */
+  readonly retentionMs: number;
+  readonly maxRetentionMs: number;
+  /** Results that are kept; the oldest goes. */
+  readonly endedExecs: number;
+  /** How long an id that was canceled before its start, or forgotten after its end, cannot be started,
+   * and how many such ids are remembered. */
+  readonly fenceMs: number;
+  readonly fences: number;
+  /** How long one question for an exec's end may wait for it. */
+  readonly maxWaitMs: number;
+
   /** Execs that run, relays that wait for theirs: each for itself. */
   readonly execs: number;
   /** The output that an exec's log keeps, in bytes, with what keeps it in order. */
@@ -94,7 +114,6 @@ export const defaultLimits: SupervisorLimits = {
 
   sshKeepalive: { intervalMs: 15_000, missed: 3 },
   sshHandshakeMs: 10_000,
-  sshChannels: 256,
 
   orphanWindowMs: 45_000,
   drainTimeoutMs: 3_000,
@@ -102,6 +121,17 @@ export const defaultLimits: SupervisorLimits = {
   killWaitMs: 5_000,
   // A pipe of 64 KiB, and what our own end of it had read ahead.
   exitDrain: { quietMs: 250, totalMs: 2_000, ownBytes: 256 * 1024 },
+
+  stdinBytes: 256 * 1024,
+  stdinFrameBytes: 64 * 1024,
+  stdinQueueFrames: 16,
+  retentionMs: 600_000,
+  maxRetentionMs: 86_400_000,
+  endedExecs: 1_024,
+  fenceMs: 600_000,
+  fences: 16_384,
+  maxWaitMs: 300_000,
+  sshChannels: 256,
 
   execs: 1_024,
   execLog: {

@@ -3,9 +3,10 @@
 import "@belay/program/small-nursery";
 import { badUsageExitCode, createLog, readCommandLine, stopSignals } from "@belay/program";
 import { keepProcessAlive } from "@belay/relay-core";
+import { tmpdir } from "node:os";
 import packageJson from "../package.json" with { type: "json" };
 import { inheritedEnvironment } from "./execs/exec-environment.ts";
-import { TOKEN_VARIABLES, runCommand, toLimits, toTokenSource } from "./options.ts";
+import { TOKEN_VARIABLES, runCommand, toFeatures, toLimits, toTokenSource } from "./options.ts";
 import type { RunOptions } from "./options.ts";
 import { findShell } from "./process/find-shell.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -37,8 +38,10 @@ async function run(options: RunOptions): Promise<number> {
       tls: { ca: options.tlsCa, cert: options.tlsCert, key: options.tlsKey },
       sandboxId: options.sandboxId,
       version,
+      features: toFeatures(options),
       shell: findShell(options.shell, process.env["SHELL"]),
       environment: inheritedEnvironment(process.env),
+      runtimeDir: options.runtimeDir ?? tmpdir(),
       limits: toLimits(options),
     },
     { log, stop },

@@ -1,7 +1,8 @@
 // options.ts: what may be said on belay-supervisor's command line or in its environment.
-import { command, integer, logLevelOption, option, path, text, url } from "@belay/program";
+import { choice, command, integer, logLevelOption, option, path, text, url } from "@belay/program";
 import type { OptionKind, OptionValues } from "@belay/program";
-import { isSandboxId } from "@belay/protocol";
+import { isSandboxId, SUPERVISOR_FEATURES } from "@belay/protocol";
+import type { SupervisorFeature } from "@belay/protocol";
 import { defaultLimits as limits } from "./limits.ts";
 import type { SupervisorLimits } from "./limits.ts";
 import type { TokenSource } from "./link/sandbox-token.ts";
@@ -152,6 +153,17 @@ const runOptions = {
     group: EXECS,
     help: "runs the commands, with -c; default: $SHELL or the user's, if POSIX, else /bin/sh",
   }),
+  execForm: option(choice(["durable", "plain"]), {
+    env: ["BELAY_EXEC_FORM"],
+    group: EXECS,
+    help: "plain: offer no durable execs; a command is then lost with its connection",
+    default: "durable",
+  }),
+  runtimeDir: option(path("dir"), {
+    env: ["BELAY_RUNTIME_DIR"],
+    group: EXECS,
+    help: "output of durable execs goes here when it is too long for memory; default: $TMPDIR or /tmp",
+  }),
   maxExecs: count("BELAY_MAX_EXECS", EXECS, "execs at once", limits.execs, 1),
   orphanWindowMs: option(durationOrKeep(), {
     env: ["BELAY_ORPHAN_WINDOW_MS"],
@@ -221,6 +233,11 @@ export function toTokenSource(
   if (tokenFile !== undefined) return { is: "file", path: tokenFile };
   const token = TOKEN_VARIABLES.map((name) => env[name]?.trim()).find(Boolean);
   return token === undefined ? undefined : { is: "value", token };
+}
+
+export function toFeatures({ execForm }: RunOptions): readonly SupervisorFeature[] {
+  if (execForm === "durable") return SUPERVISOR_FEATURES;
+  return SUPERVISOR_FEATURES.filter((feature) => feature !== "durable-exec");
 }
 
 export function toLimits(options: RunOptions): SupervisorLimits {

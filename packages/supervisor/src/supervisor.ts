@@ -1,10 +1,14 @@
 // supervisor.ts: the supervisor, put together: a session out, processes in, and an orderly end.
 import { randomUUID } from "node:crypto";
 import type { Log, StopSignals } from "@belay/program";
+import type { SupervisorFeature } from "@belay/protocol";
 import { sleep, systemClock, TaskScope } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
+import { DurableExecs } from "./execs/durable/durable-execs.ts";
 import { ExecTable } from "./execs/exec-table.ts";
 import type { Environment } from "./execs/exec-environment.ts";
+import { LogBudget } from "./execs/log/log-budget.ts";
+import { spillDirectory } from "./execs/log/spill-file.ts";
 import type { SupervisorLimits } from "./limits.ts";
 import { runSessionLoop } from "./link/session-loop.ts";
 import type { AcceptedSession } from "./link/session-loop.ts";
@@ -22,10 +26,14 @@ export interface SupervisorConfig {
   /** `undefined`: the one that the token names. */
   readonly sandboxId: string | undefined;
   readonly version: string;
+  /** What it offers beyond the OpenShell contract. */
+  readonly features: readonly SupervisorFeature[];
   /** Absolute path of the shell that runs the commands. */
   readonly shell: string;
   /** What the commands inherit. */
   readonly environment: Environment;
+  /** Where the logs of durable execs go that are too long for memory. */
+  readonly runtimeDir: string;
   readonly limits: SupervisorLimits;
 }
 
@@ -42,6 +50,7 @@ export class Supervisor {
   readonly #deps: Required<SupervisorDeps>;
   readonly #pipePool: PipePool;
   readonly #execs: ExecTable;
+  readonly #durable: DurableExecs;
   readonly #ssh: SshServer;
   #current: { readonly session: GatewaySession; readonly relays: Relays } | undefined;
 
@@ -69,13 +78,29 @@ export class Supervisor {
       inherited: environment,
       draining: deps.stop.draining,
     });
-    this.#ssh = new SshServer({ execs: this.#execs, pipePool: this.#pipePool, limits, clock });
+    this.#durable = new DurableExecs({
+      execs: this.#execs,
+      pipePool: this.#pipePool,
+      limits,
+      clock,
+      logBudget: new LogBudget(limits.execLog),
+      spill: spillDirectory(config.runtimeDir),
+      signal: deps.stop.now,
+    });
+    this.#ssh = new SshServer({
+      execs: this.#execs,
+      durable: this.#durable,
+      pipePool: this.#pipePool,
+      limits,
+      clock,
+    });
   }
 
   /** Resolves when all is over: after the first stop signal in order, after the second at once. */
   async run(): Promise<void> {
     const { stop, log } = this.#deps;
     using _pool = this.#pipePool;
+    using _durable = this.#durable;
     const endSession = new AbortController();
     await using tasks = new TaskScope("supervisor", { signal: stop.now });
     tasks.run((signal) => this.#keepSession(AbortSignal.any([signal, endSession.signal])));

@@ -9,7 +9,7 @@ const closed: ExecEvent = { is: "client_closed" };
 const lost: ExecEvent = { is: "client_lost" };
 const signaled: ExecEvent = { is: "client_signaled" };
 const windowEnded: ExecEvent = { is: "orphan_window_ended" };
-const stopped: ExecEvent = { is: "stop_requested" };
+const stopped: ExecEvent = { is: "end_requested", ending: "stopped" };
 
 function after(...events: ExecEvent[]): { state: ExecState; effects: ExecEffect[] } {
   let state = initialExecState;

@@ -52,6 +52,7 @@ async function start(
       tls: { ca: undefined, cert: undefined, key: undefined },
       sandboxId: undefined,
       instanceId: "instance-1",
+      features: ["ssh-env"],
       version: "1.2.3",
       limits: {
         ...defaultLimits,
@@ -79,8 +80,8 @@ describe("a session", () => {
     expect(await session.message("hello")).toMatchObject({
       sandboxId: "box-1",
       instanceId: "instance-1",
+      features: ["ssh-env"],
       version: "1.2.3",
-      features: ["ssh-env", "ssh-eof"],
     });
     expect(log.events("supervisor.ready")[0]?.fields).toEqual({
       sandboxId: "box-1",

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { defaultLimits } from "../src/limits.ts";
-import { SessionRequests, terminalSize } from "../src/ssh/session-requests.ts";
+import { terminalSize } from "../src/process/terminal-size.ts";
+import { SessionRequests } from "../src/ssh/session-requests.ts";
 
 describe("the requests of an SSH session", () => {
   it("make an exec request", () => {
@@ -11,7 +12,7 @@ describe("the requests of an SSH session", () => {
     expect(requests.execRequest("ls")).toEqual({
       request: {
         execId: "exec-1",
-        commandLine: "ls",
+        command: { is: "line", line: "ls" },
         environment: { A: "1", BELAY_EXEC_ID: "exec-1" },
         terminal: { term: "vt100", size: { cols: 80, rows: 40 } },
       },

@@ -1,7 +1,8 @@
 // supervisor.test.ts: the whole supervisor against a scripted gateway: relays, breaks, and its stop.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { tmpdir } from "node:os";
 import ssh2 from "ssh2";
-import { SSH_CLIENT_SERVICE } from "@belay/protocol";
+import { SSH_CLIENT_SERVICE, SUPERVISOR_FEATURES } from "@belay/protocol";
 import { inheritedEnvironment } from "../src/execs/exec-environment.ts";
 import { defaultLimits } from "../src/limits.ts";
 import type { SupervisorLimits } from "../src/limits.ts";
@@ -43,6 +44,8 @@ function start(limits: Partial<SupervisorLimits> = {}): void {
       sandboxId: "box-1",
       version: "0.0.0",
       shell: "/bin/sh",
+      features: SUPERVISOR_FEATURES,
+      runtimeDir: tmpdir(),
       environment: inheritedEnvironment({ PATH: process.env["PATH"] }),
       limits: {
         ...defaultLimits,

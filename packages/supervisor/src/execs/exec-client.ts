@@ -1,6 +1,7 @@
 // exec-client.ts: the side of an exec that asked for it, as the exec sees it.
 import type { Readable } from "node:stream";
 import type { ProcessEnd } from "../process/process-handle.ts";
+import type { Ending } from "./exec-state.ts";
 
 export type OutputStream = "stdout" | "stderr";
 
@@ -14,7 +15,14 @@ export interface ExecClient {
   /** Aborts when nobody is there any more; the reason is a `ClientGone`. */
   readonly gone: AbortSignal;
   /** Says the end, after all output, and that no more will come. */
-  report(end: ProcessEnd, options: { outputComplete: boolean }): void;
+  report(end: ProcessEnd, how: ReportedEnd): void;
+}
+
+export interface ReportedEnd {
+  /** False: something held the output open, and it was cut. */
+  readonly outputComplete: boolean;
+  /** Why we ended it, if we did. */
+  readonly ending: Ending | undefined;
 }
 
 /** - `closed`: the client wants no more of it, which cancels the exec.

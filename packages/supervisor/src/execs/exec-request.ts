@@ -1,10 +1,10 @@
 // exec-request.ts: what a client asks for with one exec.
 import { randomUUID } from "node:crypto";
-import type { TerminalSize } from "../process/process-handle.ts";
+import type { Command, TerminalSize } from "../process/process-handle.ts";
 
 export interface ExecRequest {
   readonly execId: string;
-  readonly commandLine: string;
+  readonly command: Command;
   readonly environment: Readonly<Record<string, string>>;
   readonly terminal: ExecTerminal | undefined;
 }

@@ -2,7 +2,7 @@
 import type { ProcessEnd } from "../process/process-handle.ts";
 
 /** Why an exec is ended by us; the first reason counts. */
-export type Ending = "canceled" | "orphaned" | "stopped";
+export type Ending = "canceled" | "timed_out" | "orphaned" | "stopped";
 
 /**
  * - `running`: the process has not ended.
@@ -39,7 +39,7 @@ export type ExecEvent =
   | { readonly is: "client_closed" }
   | { readonly is: "client_lost" }
   | { readonly is: "orphan_window_ended" }
-  | { readonly is: "stop_requested" };
+  | { readonly is: "end_requested"; readonly ending: Ending };
 
 /** What the event asks for. */
 export type ExecEffect =
@@ -83,8 +83,11 @@ export function onExecEvent(state: ExecState, event: ExecEvent): ExecStep {
       });
     case "orphan_window_ended":
       return state.is === "running" ? end(state, "orphaned") : { state };
-    case "stop_requested":
-      return end(state, "stopped");
+    case "end_requested":
+      // What has ended by itself is not ended once more, but when everything is to be.
+      return state.is === "running" || event.ending === "stopped"
+        ? end(state, event.ending)
+        : { state };
     default:
       return event satisfies never;
   }

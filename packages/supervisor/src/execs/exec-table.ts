@@ -79,7 +79,7 @@ export class ExecTable {
 
   /** Ends them all; `idle()` says when that is done, which has its own bounds. */
   stopAll(): void {
-    for (const exec of this.#execs.values()) exec.stop();
+    for (const exec of this.#execs.values()) exec.end("stopped");
   }
 
   killAllNow(): void {
@@ -110,8 +110,8 @@ export class ExecTable {
 
   #spawn(request: ExecRequest, pipes: readonly PooledPipe[] | undefined): StartResult {
     const { shell, inherited, clock } = this.#options;
-    const { commandLine, terminal } = request;
-    const spec = { shell, commandLine, environment: execEnvironment(inherited, request) };
+    const { command, terminal } = request;
+    const spec = { shell, command, environment: execEnvironment(inherited, request) };
     if (!terminal) return spawnPiped(spec, pipes);
     if (pipes) closePipes(pipes);
     return spawnTerminal({ ...spec, ...terminal }, clock);

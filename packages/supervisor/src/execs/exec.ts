@@ -10,7 +10,7 @@ import type { ProcessHandle, TerminalSize } from "../process/process-handle.ts";
 import { ClientGone } from "./exec-client.ts";
 import type { ExecClient } from "./exec-client.ts";
 import { initialExecState, onExecEvent, owesReport } from "./exec-state.ts";
-import type { ExecEffect, ExecEvent, ExecState } from "./exec-state.ts";
+import type { Ending, ExecEffect, ExecEvent, ExecState } from "./exec-state.ts";
 import { pumpInput } from "./pump-input.ts";
 import { pumpOutput } from "./pump-output.ts";
 
@@ -59,6 +59,16 @@ export class Exec {
     return this.#state;
   }
 
+  /** Aborts when the process has ended; its output may not have. */
+  get exited(): AbortSignal {
+    return this.#exited.signal;
+  }
+
+  /** Aborts when all is over, reported or not. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
   /** Resolves when the exec is over: reported, or nobody left to report to. Never rejects. */
   async run(): Promise<void> {
     const { clock, log } = this.#deps;
@@ -76,8 +86,8 @@ export class Exec {
     await this.#untilEndsAreThrough();
 
     const reported = owesReport(this.#state);
-    if (reported) this.#client.report(end, { outputComplete });
     const ending = this.#state.is === "reported" ? undefined : this.#state.ending;
+    if (reported) this.#client.report(end, { outputComplete, ending });
     this.#on({ is: "reported" });
     log.info("exec.ended", {
       end: end.is === "exited" ? end.exitCode : end.signal,
@@ -102,13 +112,26 @@ export class Exec {
     else this.#group.signal([signal], this.#signaled);
   }
 
+  /** A signal for the group and no more: what comes of it is the command's own end. */
+  signalGroup(signal: NodeJS.Signals): void {
+    this.#deps.log.info("exec.signal", { signal });
+    this.#group.signal([signal], "group");
+  }
+
+  /** Whether the process takes no more input; what is still sent to it is dropped. */
+  get inputClosed(): boolean {
+    const { stdin } = this.#process;
+    return this.#state.is !== "running" || stdin.destroyed || stdin.errored !== null;
+  }
+
   resize(size: TerminalSize): void {
     this.#process.resize(size);
   }
 
-  /** Ends the exec because the supervisor ends; nothing is reported. */
-  stop(): void {
-    this.#on({ is: "stop_requested" });
+  /** Ends everything of the exec, if it has not ended by itself. The report comes when it is gone;
+   * there is none for "stopped". The first reason counts. */
+  end(ending: Ending): void {
+    this.#on({ is: "end_requested", ending });
   }
 
   /** KILL to everything of it, now: there is no time left for anything else. */

@@ -1,13 +1,13 @@
 // gateway-session.ts: one association with the gateway: the ConnectSupervisor call, from hello to its end.
 import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import {
-  BelayError,
-  SUPERVISOR_FEATURES,
-  SupervisorMessageSchema,
-  fromConnectError,
+import { BelayError, SupervisorMessageSchema, fromConnectError } from "@belay/protocol";
+import type {
+  ErrorKind,
+  GatewayMessage,
+  SupervisorFeature,
+  SupervisorMessage,
 } from "@belay/protocol";
-import type { ErrorKind, GatewayMessage, SupervisorMessage } from "@belay/protocol";
 import {
   Handoff,
   TaskScope,
@@ -26,6 +26,7 @@ export interface Hello {
   readonly sandboxId: string;
   /** New for each start of the program. */
   readonly instanceId: string;
+  readonly features: readonly SupervisorFeature[];
   readonly version: string;
 }
 
@@ -102,7 +103,7 @@ export class GatewaySession {
 
   async #converse(signal: AbortSignal, stop: AbortSignal): Promise<void> {
     const { client, hello, limits, clock, onAccepted } = this.#options;
-    this.send({ case: "hello", value: { ...hello, features: [...SUPERVISOR_FEATURES] } });
+    this.send({ case: "hello", value: { ...hello, features: [...hello.features] } });
     const messages = client.connectSupervisor(this.#outbox, { signal })[Symbol.asyncIterator]();
     const wait = {
       what: "session_accepted from the gateway",

@@ -4,7 +4,7 @@ import type { TaskScope } from "@belay/relay-core";
 import { backoffMs, failuresAfter, sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
 import { BelayError } from "@belay/protocol";
-import type { ErrorKind } from "@belay/protocol";
+import type { ErrorKind, SupervisorFeature } from "@belay/protocol";
 import type { Log } from "@belay/program";
 import type { SupervisorLimits } from "../limits.ts";
 import { createGatewayClient } from "./gateway-client.ts";
@@ -24,6 +24,8 @@ export interface SessionLoopOptions {
   /** `undefined`: the one that the token names. */
   readonly sandboxId: string | undefined;
   readonly instanceId: string;
+  /** What we offer beyond the OpenShell contract. */
+  readonly features: readonly SupervisorFeature[];
   readonly version: string;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;
@@ -87,6 +89,7 @@ async function runOneSession(
   const { limits, clock, gateway, log } = options;
   let connection: PinnedConnection | undefined;
   try {
+    const { instanceId, features, version } = options;
     const token = await readSandboxToken(options.token);
     const sandboxId = options.sandboxId ?? sandboxIdOf(token);
     connection = await PinnedConnection.open(
@@ -103,7 +106,7 @@ async function runOneSession(
     const client = createGatewayClient(connection, token, limits);
     const session = new GatewaySession({
       client,
-      hello: { sandboxId, instanceId: options.instanceId, version: options.version },
+      hello: { sandboxId, instanceId, features, version },
       limits,
       clock,
       connectionClosed: connection.closed,

@@ -57,6 +57,13 @@ export class PipePool implements Disposable {
     return taken;
   }
 
+  /** Takes back pipes that were not used. */
+  giveBack(pipes: readonly PooledPipe[]): void {
+    const isFull = this.#ready.length >= 2 * this.#options.size || this.#closed.signal.aborted;
+    if (isFull) closePipes(pipes);
+    else this.#ready.push(...pipes);
+  }
+
   [Symbol.dispose](): void {
     this.#closed.abort(new BelayError("supervisor_stopping", "supervisor is stopping"));
     closePipes(this.#ready.splice(0));

@@ -27,10 +27,21 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
+/** - `line`: what a shell reads, as SSH has it.
+ *  - `argv`: no shell reads it. */
+export type Command =
+  | { readonly is: "line"; readonly line: string }
+  | {
+      readonly is: "argv";
+      readonly argv: readonly string[];
+      /** Empty: the supervisor's own. */
+      readonly workdir: string;
+    };
+
 export interface ProcessSpec {
-  /** Absolute path of the shell that runs the command line. */
+  /** Absolute path of the shell. */
   readonly shell: string;
-  readonly commandLine: string;
+  readonly command: Command;
   readonly environment: Readonly<Record<string, string>>;
 }
 

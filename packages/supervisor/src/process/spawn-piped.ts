@@ -3,11 +3,12 @@ import { spawn } from "node:child_process";
 import type { ChildProcess, StdioOptions } from "node:child_process";
 import { closeSync, constants } from "node:fs";
 import { Socket } from "node:net";
-import { basename } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { closePipes, reopen } from "./pipe-pool.ts";
 import type { PooledPipe } from "./pipe-pool.ts";
 import type { ProcessEnd, ProcessHandle, ProcessSpec, StartResult } from "./process-handle.ts";
+import { programInShell, programOf } from "./program.ts";
+import type { Program } from "./program.ts";
 
 const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;
 
@@ -55,18 +56,16 @@ interface OurEnds {
 
 function start(spec: ProcessSpec, stdio: StdioOptions, ours: OurEnds | undefined): StartResult {
   let child: ChildProcess;
+  let failed: Promise<Error>;
   try {
-    child = spawn(spec.shell, ["-c", spec.commandLine], {
-      argv0: basename(spec.shell),
-      env: spec.environment,
-      stdio,
-      detached: true,
-    });
+    [child, failed] = execute(programOf(spec), spec, stdio);
+    if (child.pid === undefined && spec.command.is === "argv") {
+      [child, failed] = execute(programInShell(spec), spec, stdio);
+    }
   } catch (error) {
     return { is: "failed", error: Promise.resolve(error as Error) }; // E2BIG, NUL
   }
-  const error = new Promise<Error>((resolve) => child.on("error", resolve));
-  if (child.pid === undefined) return { is: "failed", error };
+  if (child.pid === undefined) return { is: "failed", error: failed };
 
   const streams = ours
     ? {
@@ -76,6 +75,15 @@ function start(spec: ProcessSpec, stdio: StdioOptions, ours: OurEnds | undefined
       }
     : { stdin: child.stdin!, stdout: child.stdout!, stderr: child.stderr! };
   return { is: "started", process: handle(child, child.pid, streams) };
+}
+
+function execute(
+  { file, argv0, args, cwd }: Program,
+  { environment }: ProcessSpec,
+  stdio: StdioOptions,
+): [ChildProcess, Promise<Error>] {
+  const child = spawn(file, args, { argv0, env: environment, stdio, detached: true, cwd });
+  return [child, new Promise((resolve) => child.on("error", resolve))];
 }
 
 function handle(

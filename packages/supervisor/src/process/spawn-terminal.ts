@@ -12,6 +12,7 @@ import type {
   StartResult,
   TerminalSize,
 } from "./process-handle.ts";
+import { programInShell } from "./program.ts";
 
 type NodePty = typeof import("@lydell/node-pty");
 
@@ -27,7 +28,9 @@ export interface TerminalSpec extends ProcessSpec {
 export function spawnTerminal(spec: TerminalSpec, clock: Clock): StartResult {
   try {
     nodePty ??= createRequire(import.meta.url)("@lydell/node-pty") as NodePty;
-    const terminal = nodePty.spawn(spec.shell, ["-c", spec.commandLine], {
+    // Through the shell in every case: node-pty makes an exit code 1 of a program that is not there.
+    const { file, args } = programInShell(spec);
+    const terminal = nodePty.spawn(file, [...args], {
       name: spec.term,
       cols: spec.size.cols,
       rows: spec.size.rows,

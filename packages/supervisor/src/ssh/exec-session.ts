@@ -1,12 +1,15 @@
 // exec-session.ts: one SSH session channel: its requests, the one command on it, its end.
 import { constants } from "node:os";
+import { EXEC_SUBSYSTEM } from "@belay/protocol";
 import type { Session, ServerChannel } from "ssh2";
 import { ClientGone } from "../execs/exec-client.ts";
 import type { Exec } from "../execs/exec.ts";
+import { terminalSize } from "../process/terminal-size.ts";
 import { ChannelClient } from "./channel-client.ts";
+import { ExecConversation } from "./exec-conversation.ts";
 import { loginShell } from "./login-shell.ts";
 import type { OwnedPipes } from "./session-pipes.ts";
-import { SessionRequests, terminalSize } from "./session-requests.ts";
+import { SessionRequests } from "./session-requests.ts";
 import type { ConnectionContext } from "./ssh-connection.ts";
 import { takeRequestsAfterEof } from "./ssh2-internals.ts";
 
@@ -42,6 +45,12 @@ export function serveExecSession(
     accept?.();
   });
   session.on("exec", (accept, reject, { command }) => run(command, accept, reject));
+  session.on("subsystem", (accept, reject, { name }) => {
+    if (exec || name !== EXEC_SUBSYSTEM) return reject?.();
+    pipes.giveBack(context.pipePool); // each exec takes its own
+    const conversation = new ExecConversation(accept(), { ...context, gone });
+    context.tasks.run(() => conversation.run());
+  });
   session.on("shell", (accept, reject) => run(loginShell(execs.shell), accept, reject));
 
   function run(commandLine: string, accept: () => ServerChannel, reject: () => void): void {

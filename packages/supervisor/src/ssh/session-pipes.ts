@@ -28,6 +28,11 @@ export class OwnedPipes implements Disposable {
     return pipes;
   }
 
+  /** They were not needed. */
+  giveBack(pool: PipePool): void {
+    pool.giveBack(this.take() ?? []);
+  }
+
   [Symbol.dispose](): void {
     closePipes(this.take() ?? []);
   }

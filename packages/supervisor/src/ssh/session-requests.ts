@@ -1,6 +1,7 @@
 // session-requests.ts: what a client has asked of its SSH session before the command, checked. Pure.
 import type { SupervisorLimits } from "../limits.ts";
 import type { TerminalSize } from "../process/process-handle.ts";
+import { terminalSize } from "../process/terminal-size.ts";
 import { execIdFrom, EXEC_ID_VARIABLE } from "../execs/exec-request.ts";
 import type { ExecRequest, ExecTerminal } from "../execs/exec-request.ts";
 
@@ -17,7 +18,6 @@ export type AcceptedVariables = "every" | "locale";
 
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const LOCALE = /^(?:LANG|LANGUAGE|LC_[A-Z_]+|COLORTERM|NO_COLOR)$/;
-const DEFAULT_SIZE: TerminalSize = { cols: 80, rows: 24 };
 
 export class SessionRequests {
   readonly #limits: RequestLimits;
@@ -76,7 +76,7 @@ export class SessionRequests {
     return {
       request: {
         execId: execIdFrom(environment[EXEC_ID_VARIABLE]),
-        commandLine,
+        command: { is: "line", line: commandLine },
         environment,
         terminal: this.#terminal,
       },
@@ -86,15 +86,4 @@ export class SessionRequests {
 
 function byteLength(name: string, value: string): number {
   return Buffer.byteLength(name) + Buffer.byteLength(value);
-}
-
-/** A side of 0 means that the client does not know. */
-export function terminalSize(
-  { cols, rows }: TerminalSize,
-  { terminalCells }: Pick<SupervisorLimits, "terminalCells">,
-): TerminalSize {
-  return {
-    cols: Math.min(cols || DEFAULT_SIZE.cols, terminalCells),
-    rows: Math.min(rows || DEFAULT_SIZE.rows, terminalCells),
-  };
 }

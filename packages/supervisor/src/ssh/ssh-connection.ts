@@ -4,6 +4,7 @@ import { TaskScope } from "@belay/relay-core";
 import type { Clock, RelayPipe } from "@belay/relay-core";
 import type { Connection, Session } from "ssh2";
 import { ClientGone } from "../execs/exec-client.ts";
+import type { DurableExecs } from "../execs/durable/durable-execs.ts";
 import type { ExecTable } from "../execs/exec-table.ts";
 import type { SupervisorLimits } from "../limits.ts";
 import type { PipePool } from "../process/pipe-pool.ts";
@@ -20,6 +21,7 @@ export interface ConnectionOptions {
   readonly firstPipes: OwnedPipes;
   readonly pipePool: PipePool;
   readonly execs: ExecTable;
+  readonly durable: DurableExecs;
   readonly accepts: AcceptedVariables;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;

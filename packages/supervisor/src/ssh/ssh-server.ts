@@ -5,6 +5,7 @@ import type { Log } from "@belay/program";
 import type { Clock, RelayPipe } from "@belay/relay-core";
 import ssh2 from "ssh2";
 import type { Connection, ServerConfig } from "ssh2";
+import type { DurableExecs } from "../execs/durable/durable-execs.ts";
 import type { ExecTable } from "../execs/exec-table.ts";
 import type { SupervisorLimits } from "../limits.ts";
 import type { PipePool } from "../process/pipe-pool.ts";
@@ -17,6 +18,7 @@ import { injectStream } from "./ssh2-internals.ts";
 
 export interface SshServerOptions {
   readonly execs: ExecTable;
+  readonly durable: DurableExecs;
   readonly pipePool: PipePool;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;

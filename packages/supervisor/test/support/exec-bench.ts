@@ -1,6 +1,7 @@
 // exec-bench.ts: the supervisor's execs, with an SSH client of this process at the other end of a relay.
 import { once } from "node:events";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import ssh2 from "ssh2";
 import type { Client, ClientChannel, ExecOptions } from "ssh2";
 import { systemClock } from "@belay/relay-core";
@@ -8,12 +9,16 @@ import type { RelayPipe } from "@belay/relay-core";
 import { defaultLimits } from "../../src/limits.ts";
 import type { SupervisorLimits } from "../../src/limits.ts";
 import { inheritedEnvironment } from "../../src/execs/exec-environment.ts";
+import { DurableExecs } from "../../src/execs/durable/durable-execs.ts";
 import { ExecTable } from "../../src/execs/exec-table.ts";
+import { LogBudget } from "../../src/execs/log/log-budget.ts";
+import { spillDirectory } from "../../src/execs/log/spill-file.ts";
 import { PipePool } from "../../src/process/pipe-pool.ts";
 import type { AcceptedVariables } from "../../src/ssh/session-requests.ts";
 import { SshServer } from "../../src/ssh/ssh-server.ts";
 import { pipePair } from "./pipe-pair.ts";
 import type { PipePair } from "./pipe-pair.ts";
+import { SubsystemClient } from "./subsystem-client.ts";
 import { RecordingLog } from "./recording-log.ts";
 import { until } from "./until.ts";
 
@@ -43,6 +48,7 @@ export class ExecBench implements AsyncDisposable {
   readonly limits: SupervisorLimits;
   readonly execs: ExecTable;
   readonly pool: PipePool;
+  readonly durable: DurableExecs;
   readonly draining = new AbortController();
   readonly #ssh: SshServer;
   readonly #pairs: PipePair[] = [];
@@ -69,8 +75,18 @@ export class ExecBench implements AsyncDisposable {
       clock,
       onUnsupported: (cause) => this.log.error("pipes.unsupported", { err: cause }),
     });
+    this.durable = new DurableExecs({
+      execs: this.execs,
+      pipePool: this.pool,
+      limits: this.limits,
+      clock,
+      logBudget: new LogBudget(this.limits.execLog),
+      spill: spillDirectory(tmpdir()),
+      signal: new AbortController().signal,
+    });
     this.#ssh = new SshServer({
       execs: this.execs,
+      durable: this.durable,
       pipePool: this.pool,
       limits: this.limits,
       clock,
@@ -85,6 +101,12 @@ export class ExecBench implements AsyncDisposable {
     client.connect({ sock: pair.client, username: "sandbox", keepaliveInterval: 0 });
     await once(client, "ready");
     return new SshExecClient(client, pair);
+  }
+
+  /** An SSH connection for conversations about durable execs. */
+  async converse(): Promise<SubsystemClient> {
+    const { client, pair } = await this.connect();
+    return new SubsystemClient(client, pair);
   }
 
   /** A relay at whose other end nobody speaks. */
@@ -119,6 +141,7 @@ export class ExecBench implements AsyncDisposable {
     }
     this.execs.killAllNow();
     await until("every exec has ended", () => this.execs.size === 0);
+    this.durable[Symbol.dispose]();
     this.pool[Symbol.dispose]();
   }
 }

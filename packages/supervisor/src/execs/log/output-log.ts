@@ -48,8 +48,9 @@ const DONE = Promise.resolve();
  */
 export class OutputLog implements Disposable {
   readonly #options: OutputLogOptions;
-  readonly #logBytes: number;
-  readonly #memoryBytes: number;
+  #logBytes: number;
+  #memoryBytes: number;
+  #overflow: OutputLogOptions["overflow"];
   readonly #index: LogIndex;
   /** The most that one block weighs. */
   readonly #blockWeight: number;
@@ -64,6 +65,7 @@ export class OutputLog implements Disposable {
 
   constructor(options: OutputLogOptions) {
     this.#options = options;
+    this.#overflow = options.overflow;
     this.#logBytes = Math.max(options.logBytes, MIN_BYTES);
     const memoryBytes = options.spill ? options.memoryBytes : this.#logBytes;
     this.#memoryBytes = Math.min(Math.max(memoryBytes, MIN_BYTES), this.#logBytes);
@@ -126,6 +128,17 @@ export class OutputLog implements Disposable {
     const cursor = new BlockCursor(this.#followed, from, { holdsLog });
     this.#cursors.add(cursor);
     return cursor;
+  }
+
+  /**
+   * The process has ended or is being ended, and what is still on its way may take `extraBytes` more.
+   * From now on a writer waits for followers only: without any, the oldest output is dropped.
+   */
+  relax({ extraBytes }: { extraBytes: number }): void {
+    this.#logBytes += extraBytes;
+    this.#memoryBytes += extraBytes;
+    this.#overflow = "drop_oldest";
+    this.#settle();
   }
 
   /** Forgets the bytes: ranges are empty from now on, totals stay. */
@@ -201,7 +214,7 @@ export class OutputLog implements Disposable {
   }
 
   #droppableTo(limitBytes: number): number {
-    if (this.#cursors.size === 0) return this.#options.overflow === "wait" ? 0 : Infinity;
+    if (this.#cursors.size === 0) return this.#overflow === "wait" ? 0 : Infinity;
     let slowestHolder = Infinity;
     let fastest = 0;
     for (const { holdsLog, neededFrom } of this.#cursors) {

@@ -272,7 +272,8 @@ export const SignalFrameSchema: GenMessage<SignalFrame> = /*@__PURE__*/
 
 /**
  * Answered by info when the whole tree is gone. Of an exec that is not known it
- * leaves a fence: a start that comes later is refused.
+ * leaves a fence, so that a start that comes later is refused, and the info has
+ * the state EXEC_STATE_UNSPECIFIED.
  *
  * @generated from message belay.v1.CancelFrame
  */
