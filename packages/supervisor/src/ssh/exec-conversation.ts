@@ -222,7 +222,7 @@ export class ExecConversation {
   async #cancel(signal: AbortSignal): Promise<void> {
     const exec = await this.#context.durable.cancel(this.#execId, { signal });
     if (exec) return this.#sendInfo(exec);
-    await this.#send({ case: "info", value: create(ExecInfoSchema, { execId: this.#execId }) });
+    await this.#send({ case: "info", value: create(ExecInfoSchema) });
   }
 
   async #wait(exec: DurableExec, limitMs: number, signal: AbortSignal): Promise<void> {

@@ -272,8 +272,8 @@ export const SignalFrameSchema: GenMessage<SignalFrame> = /*@__PURE__*/
 
 /**
  * Answered by info when the whole tree is gone. Of an exec that is not known it
- * leaves a fence, so that a start that comes later is refused, and the info has
- * the state EXEC_STATE_UNSPECIFIED.
+ * leaves a fence, so that a start that comes later is refused, and the info
+ * is empty.
  *
  * @generated from message belay.v1.CancelFrame
  */
