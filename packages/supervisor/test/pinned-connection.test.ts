@@ -124,9 +124,13 @@ describe("a connection to the gateway", () => {
   });
 
   it("stays while a silent gateway answers PING", async () => {
-    const { url } = await listen(http2Server());
+    const server = http2Server();
+    let pings = 0;
+    server.on("session", (session) => session.on("ping", () => (pings += 1)));
+    const { url } = await listen(server);
     const connection = await open(url, 40);
-    await aWhile(400);
+    // Each comes after a silence of 40 ms, and a silence of 80 ms would be its end.
+    await until("it has asked often", () => connection.closed.aborted || pings >= 8);
     expect(connection.closed.aborted).toBe(false);
     connection.close();
   });
@@ -173,10 +177,6 @@ describe("a connection to the gateway", () => {
     expect(await until("the stream's end", () => text === "firstlast")).toBe(true);
   });
 });
-
-function aWhile(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 function openTcpSockets(): number {
   return process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
