@@ -3,7 +3,9 @@
 // marker (setsid, double fork).
 import { sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
-import type { ProcessEntry, ProcessTable } from "./process-table.ts";
+import { EndedProcesses } from "./ended-processes.ts";
+import { stillLives } from "./process-table.ts";
+import type { Look, ProcessEntry, ProcessTable } from "./process-table.ts";
 
 export interface TerminationLimits {
   /** Between TERM and KILL. */
@@ -30,6 +32,7 @@ export class ProcessGroup {
   readonly #table: ProcessTable;
   readonly #clock: Clock;
   readonly #startedMs: number;
+  readonly #ended = new EndedProcesses();
 
   /** @param leaderPid of a process that was started just now. */
   constructor(leaderPid: number, marker: string, table: ProcessTable, clock: Clock) {
@@ -40,62 +43,84 @@ export class ProcessGroup {
     this.#startedMs = clock.now();
   }
 
-  /** Sends signals, in this order; false when nobody was there. */
+  /** How many processes have gone that TERM or KILL to everything found alive, the leader included. */
+  get endedCount(): number {
+    return this.#ended.count();
+  }
+
+  /** Sends signals, in this order, at once; false when nobody was there. Who left the group in the
+   * last few milliseconds may be missed: `terminate` and `kill` miss nobody. */
   signal(signals: readonly NodeJS.Signals[], reach: Reach): boolean {
-    const pids = [-this.#leaderPid, ...(reach === "everything" ? this.#strays() : [])];
-    return pids
-      .map((pid) => signals.map((signal) => send(pid, signal)).includes(true))
-      .includes(true);
+    if (reach === "group") return sendAll(-this.#leaderPid, signals);
+    return this.#signalAll(signals, this.#table.live({ sinceMs: this.#startedMs }));
   }
 
-  isAlive(reach: Reach): boolean {
-    const leaderPid = this.#leaderPid;
-    // The first question is cheap, and mostly enough: not even a zombie is left.
-    const groupIsAlive =
-      send(-leaderPid, 0) && this.#live().some(({ groupId }) => groupId === leaderPid);
-    return groupIsAlive || (reach === "everything" && this.#strays().length > 0);
-  }
-
-  /** False when some of them still live after `limitMs`. */
+  /**
+   * False when some of them still live after `limitMs`. Each look begins after its question: an older
+   * one would miss who was forked since, and whose parent has gone.
+   */
   async whenGone(
     reach: Reach,
     limitMs: number,
-    { whileWaiting }: { whileWaiting?: () => void } = {},
+    { whileWaiting }: { whileWaiting?: (look: Look) => void } = {},
   ): Promise<boolean> {
     const untilMs = this.#clock.now() + limitMs;
-    for (let pollMs = 1; this.isAlive(reach); pollMs = Math.min(MAX_POLL_MS, pollMs * 2)) {
+    for (let pollMs = 1; ; pollMs = Math.min(MAX_POLL_MS, pollMs * 2)) {
+      // This question is cheap, and mostly enough for the group: not even a zombie is left.
+      if (reach === "group" && !send(-this.#leaderPid, 0)) return true;
+      const look = await this.#table.next();
+      if (!this.#isAlive(reach, look)) return true;
       if (this.#clock.now() >= untilMs) return false;
+      whileWaiting?.(look);
       await sleep(pollMs, this.#clock, NEVER);
-      whileWaiting?.();
     }
-    return true;
   }
 
   /** TERM, a grace period, KILL until nothing is left. False when something outlived even that. */
   async terminate({ graceMs, killWaitMs }: TerminationLimits): Promise<boolean> {
     // A stopped process handles TERM only when it runs again.
-    this.signal(["SIGTERM", "SIGCONT"], "everything");
+    this.#signalAll(["SIGTERM", "SIGCONT"], await this.#table.next());
     return (await this.whenGone("everything", graceMs)) || this.kill(killWaitMs);
   }
 
   /** KILL, repeated: a process may have forked while we looked. False when something is left. */
-  kill(killWaitMs: number): Promise<boolean> {
-    const killAll = () => void this.signal(["SIGKILL"], "everything");
-    killAll();
+  async kill(killWaitMs: number): Promise<boolean> {
+    const killAll = (look: Look) => this.#signalAll(["SIGKILL"], look);
+    killAll(await this.#table.next());
     return this.whenGone("everything", killWaitMs, { whileWaiting: killAll });
   }
 
-  /** Those who left the group, by pid. */
-  #strays(): number[] {
-    return this.#live()
-      .filter(({ groupId }) => groupId !== this.#leaderPid)
-      .filter((each) => each.sessionId === this.#leaderPid || each.marker === this.#marker)
-      .map(({ pid }) => pid);
+  #isAlive(reach: Reach, look: Look): boolean {
+    const groupIsAlive = look.some(({ groupId }) => groupId === this.#leaderPid);
+    return groupIsAlive || (reach === "everything" && this.#members(look).length > 0);
   }
 
-  #live(): readonly ProcessEntry[] {
-    return this.#table.live({ sinceMs: this.#startedMs });
+  #signalAll(signals: readonly NodeJS.Signals[], look: Look): boolean {
+    const members = this.#members(look);
+    if (signals.includes("SIGTERM") || signals.includes("SIGKILL")) {
+      for (const member of members) this.#ended.add(member);
+    }
+    const strays = members.filter(({ groupId }) => groupId !== this.#leaderPid);
+    const sent = [
+      sendAll(-this.#leaderPid, signals),
+      ...strays.map((stray) => stillLives(stray) && sendAll(stray.pid, signals)),
+    ];
+    return sent.includes(true);
   }
+
+  #members(look: Look): ProcessEntry[] {
+    return look.filter(
+      (each) =>
+        each.groupId === this.#leaderPid ||
+        each.sessionId === this.#leaderPid ||
+        each.marker === this.#marker,
+    );
+  }
+}
+
+/** False when nobody was there. */
+function sendAll(pid: number, signals: readonly NodeJS.Signals[]): boolean {
+  return signals.map((signal) => send(pid, signal)).includes(true);
 }
 
 function send(pid: number, signal: NodeJS.Signals | 0): boolean {
