@@ -42,6 +42,7 @@ async function run(options: RunOptions): Promise<number> {
       shell: findShell(options.shell, process.env["SHELL"]),
       environment: inheritedEnvironment(process.env),
       runtimeDir: options.runtimeDir ?? tmpdir(),
+      execCgroups: options.execCgroups,
       limits: toLimits(options),
     },
     { log, stop },

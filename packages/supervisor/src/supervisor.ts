@@ -15,6 +15,7 @@ import type { AcceptedSession } from "./link/session-loop.ts";
 import type { TokenSource } from "./link/sandbox-token.ts";
 import type { GatewaySession } from "./link/gateway-session.ts";
 import type { TlsFiles } from "./link/tls-files.ts";
+import { ExecCgroups } from "./process/exec-cgroup.ts";
 import { PipePool } from "./process/pipe-pool.ts";
 import { Relays } from "./relays/relays.ts";
 import { SshServer } from "./ssh/ssh-server.ts";
@@ -34,8 +35,12 @@ export interface SupervisorConfig {
   readonly environment: Environment;
   /** Where the logs of durable execs go that are too long for memory. */
   readonly runtimeDir: string;
+  readonly execCgroups: ExecCgroupsChoice;
   readonly limits: SupervisorLimits;
 }
+
+/** Whether each exec gets a cgroup where the system lets us make one. */
+export type ExecCgroupsChoice = "auto" | "off";
 
 export interface SupervisorDeps {
   readonly log: Log;
@@ -70,6 +75,8 @@ export class Supervisor {
           consequence: "commands cannot open /dev/stdin, /dev/stdout and /dev/stderr",
         }),
     });
+    const cgroups = config.execCgroups === "auto" ? ExecCgroups.open(clock, log) : undefined;
+    log.info("processes.tracking", { by: cgroups ? "cgroup" : "marker" });
     this.#execs = new ExecTable({
       limits,
       clock,
@@ -77,6 +84,7 @@ export class Supervisor {
       shell,
       inherited: environment,
       draining: deps.stop.draining,
+      cgroups,
     });
     this.#durable = new DurableExecs({
       execs: this.#execs,

@@ -34,6 +34,12 @@ describe("the options of the supervisor", () => {
     expect(toTokenSource(parse([], both), both)).toEqual({ is: "value", token: "our-token" });
   });
 
+  it("give execs cgroups only on request", () => {
+    expect(parse(gateway).execCgroups).toBe("off");
+    expect(parse([...gateway, "--exec-cgroups=auto"]).execCgroups).toBe("auto");
+    expect(() => parse([...gateway, "--exec-cgroups=always"])).toThrow(/auto, off/);
+  });
+
   it("prefer a token file, which can be replaced", () => {
     const env = { BELAY_SANDBOX_TOKEN: "x", BELAY_SANDBOX_TOKEN_FILE: "/t" };
     expect(toTokenSource(parse(gateway, env), env)).toEqual({ is: "file", path: "/t" });

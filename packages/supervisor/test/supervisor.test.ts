@@ -47,6 +47,7 @@ function start(limits: Partial<SupervisorLimits> = {}): void {
       features: SUPERVISOR_FEATURES,
       runtimeDir: tmpdir(),
       environment: inheritedEnvironment({ PATH: process.env["PATH"] }),
+      execCgroups: "off",
       limits: {
         ...defaultLimits,
         reconnect: { minMs: 10, maxMs: 100 },
@@ -163,6 +164,15 @@ describe("a relay", () => {
     const { client: next } = await openRelay(await plane.session(1));
     const exec = await next.exec("exit 5");
     await expect(exec.finished()).resolves.toMatchObject({ code: 5 });
+  });
+});
+
+describe("a start", () => {
+  it("says by what the processes of an exec are found", () => {
+    start();
+    expect(log.events("processes.tracking").map(({ fields }) => fields)).toEqual([
+      { by: "marker" },
+    ]);
   });
 });
 

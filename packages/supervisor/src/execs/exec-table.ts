@@ -1,5 +1,6 @@
 // exec-table.ts: the execs that run, those that nobody follows any more included.
 import { BelayError } from "@belay/protocol";
+import type { ExecCgroups } from "../process/exec-cgroup.ts";
 import { closePipes } from "../process/pipe-pool.ts";
 import type { PooledPipe } from "../process/pipe-pool.ts";
 import type { StartResult } from "../process/process-handle.ts";
@@ -14,7 +15,9 @@ import type { ExecDeps } from "./exec.ts";
 import { EXEC_ID_VARIABLE } from "./exec-request.ts";
 import type { ExecRequest } from "./exec-request.ts";
 
-export interface ExecTableOptions extends Omit<ExecDeps, "processes"> {
+export interface ExecTableOptions extends Omit<ExecDeps, "processes" | "cgroup"> {
+  /** Gives each exec one, where they are wanted and can be had. */
+  readonly cgroups?: ExecCgroups | undefined;
   readonly shell: string;
   readonly inherited: Environment;
   /** Aborts when no new execs are to be started. */
@@ -58,12 +61,14 @@ export class ExecTable {
     }
     const result = this.#spawn(request, pipes);
     if (result.is === "failed") return result;
+    const cgroup = this.#options.cgroups?.enclose(request.execId, result.process.pid);
     return {
       is: "started",
       run: (client) => {
         const exec = new Exec(request.execId, result.process, client, {
           ...this.#options,
           processes: this.#processes,
+          cgroup,
         });
         this.#execs.set(exec.id, exec);
         this.#running.set(exec.id, this.#runToEnd(exec));

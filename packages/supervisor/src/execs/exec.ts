@@ -3,6 +3,7 @@ import type { Log } from "@belay/program";
 import { sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
 import type { SupervisorLimits } from "../limits.ts";
+import type { ExecCgroup } from "../process/exec-cgroup.ts";
 import { ProcessGroup } from "../process/process-group.ts";
 import type { Reach } from "../process/process-group.ts";
 import type { ProcessTable } from "../process/process-table.ts";
@@ -16,6 +17,8 @@ import { pumpOutput } from "./pump-output.ts";
 
 export interface ExecDeps {
   readonly processes: ProcessTable;
+  /** Where its processes are, if they have one of their own. */
+  readonly cgroup?: ExecCgroup | undefined;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -52,7 +55,7 @@ export class Exec {
     this.#process = process;
     this.#client = client;
     this.#deps = { ...deps, log: deps.log.child({ execId: id, pid: process.pid }) };
-    this.#group = new ProcessGroup(process.pid, id, deps.processes, deps.clock);
+    this.#group = new ProcessGroup(process.pid, id, deps.processes, deps.clock, deps.cgroup);
   }
 
   get state(): ExecState {
@@ -97,6 +100,7 @@ export class Exec {
       tookMs: Math.round(clock.now() - startedMs),
     });
     this.#process.close();
+    this.#deps.cgroup?.close();
     this.#over.abort();
     await input;
   }

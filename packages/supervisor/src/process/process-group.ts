@@ -1,9 +1,10 @@
 // process-group.ts: everything that an exec has started, as far as it can be found: its process group,
-// its session (jobs of an interactive shell have groups of their own), and whoever still carries its
-// marker (setsid, double fork).
+// its session (jobs of an interactive shell have groups of their own), whoever still carries its
+// marker (setsid, double fork), and whoever is in its cgroup, where it has one.
 import { sleep } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
 import { EndedProcesses } from "./ended-processes.ts";
+import type { ExecCgroup } from "./exec-cgroup.ts";
 import { stillLives } from "./process-table.ts";
 import type { Look, ProcessEntry, ProcessTable } from "./process-table.ts";
 
@@ -31,15 +32,23 @@ export class ProcessGroup {
   readonly #marker: string;
   readonly #table: ProcessTable;
   readonly #clock: Clock;
+  readonly #cgroup: ExecCgroup | undefined;
   readonly #startedMs: number;
   readonly #ended = new EndedProcesses();
 
   /** @param leaderPid of a process that was started just now. */
-  constructor(leaderPid: number, marker: string, table: ProcessTable, clock: Clock) {
+  constructor(
+    leaderPid: number,
+    marker: string,
+    table: ProcessTable,
+    clock: Clock,
+    cgroup?: ExecCgroup,
+  ) {
     this.#leaderPid = leaderPid;
     this.#marker = marker;
     this.#table = table;
     this.#clock = clock;
+    this.#cgroup = cgroup;
     this.#startedMs = clock.now();
   }
 
@@ -105,16 +114,21 @@ export class ProcessGroup {
       sendAll(-this.#leaderPid, signals),
       ...strays.map((stray) => stillLives(stray) && sendAll(stray.pid, signals)),
     ];
+    if (signals.includes("SIGKILL")) this.#cgroup?.kill();
     return sent.includes(true);
   }
 
   #members(look: Look): ProcessEntry[] {
-    return look.filter(
+    const inCgroup = new Set(this.#cgroup?.pids());
+    const members = look.filter(
       (each) =>
+        inCgroup.delete(each.pid) ||
         each.groupId === this.#leaderPid ||
         each.sessionId === this.#leaderPid ||
         each.marker === this.#marker,
     );
+    const forkedSince = [...inCgroup].flatMap((pid) => this.#table.find(pid) ?? []);
+    return [...members, ...forkedSince];
   }
 }
 

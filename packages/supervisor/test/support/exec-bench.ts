@@ -13,6 +13,7 @@ import { DurableExecs } from "../../src/execs/durable/durable-execs.ts";
 import { ExecTable } from "../../src/execs/exec-table.ts";
 import { LogBudget } from "../../src/execs/log/log-budget.ts";
 import { spillDirectory } from "../../src/execs/log/spill-file.ts";
+import type { ExecCgroups } from "../../src/process/exec-cgroup.ts";
 import { PipePool } from "../../src/process/pipe-pool.ts";
 import type { AcceptedVariables } from "../../src/ssh/session-requests.ts";
 import { SshServer } from "../../src/ssh/ssh-server.ts";
@@ -32,6 +33,7 @@ export interface BenchOptions {
   readonly limits?: Partial<SupervisorLimits>;
   readonly environment?: Record<string, string>;
   readonly shell?: string;
+  readonly cgroups?: ExecCgroups | undefined;
 }
 
 export interface Finished {
@@ -53,7 +55,8 @@ export class ExecBench implements AsyncDisposable {
   readonly #ssh: SshServer;
   readonly #pairs: PipePair[] = [];
 
-  constructor({ limits = {}, environment = {}, shell = "/bin/sh" }: BenchOptions = {}) {
+  constructor(options: BenchOptions = {}) {
+    const { limits = {}, environment = {}, shell = "/bin/sh", cgroups } = options;
     const clock = systemClock;
     this.limits = {
       ...defaultLimits,
@@ -68,6 +71,7 @@ export class ExecBench implements AsyncDisposable {
       shell,
       inherited: inheritedEnvironment({ PATH: process.env["PATH"], ...environment }),
       draining: this.draining.signal,
+      cgroups,
     });
     this.pool = new PipePool({
       size: this.limits.pooledPipes,
