@@ -69,3 +69,25 @@ export async function outputOf(cursor: LogCursor, maxBytes = 64 * 1024) {
     longest = Math.max(longest, to - from);
   }
 }
+
+/** Whether the promise is still pending after all that could settle it by itself has run. */
+export async function isPending(promise: Promise<void>): Promise<boolean> {
+  let pending = true;
+  void promise.then(() => (pending = false));
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate);
+  return pending;
+}
+
+/** Appends what comes next of the stream; resolves when the writer may go on. */
+export function write(log: OutputLog, bytes: number, stream: OutputStream = "stdout") {
+  return log.append(stream, written(stream, log.range(stream).endOffset, bytes));
+}
+
+/** Appends until the log is full, and says about the append that waits whether it still does. */
+export async function fill(log: OutputLog, chunkBytes = 1_000): Promise<() => Promise<boolean>> {
+  for (let i = 0; i < 10_000; i++) {
+    const append = write(log, chunkBytes);
+    if (await isPending(append)) return () => isPending(append);
+  }
+  throw new Error("the log is never full");
+}

@@ -12,8 +12,8 @@ export const OWN_MEMORY_BYTES = 256 * 1024;
 
 /**
  * Logs say what they hold. While that is too much in all, each has only the first 256 KiB of its
- * memory, so it spills or waits. So memory has a bound: `memoryBytesInAll`, and for each log
- * 256 KiB and a chunk.
+ * memory, so it spills or waits. So memory has a bound: `memoryBytesInAll`, and beyond it for each
+ * log 256 KiB and a chunk, and for each follower that reads from a file a block of 64 KiB.
  */
 export class LogBudget {
   readonly #limits: LogBudgetLimits;
@@ -73,7 +73,6 @@ export class LogBudget {
     if (this.#telling) return;
     this.#telling = true;
     for (const onRoom of Array.from(this.#refused)) {
-      if (this.#memoryBytes > this.#limits.memoryBytesInAll) break;
       if (this.#refused.delete(onRoom)) onRoom(); // which may have left, or be refused again
     }
     this.#telling = false;

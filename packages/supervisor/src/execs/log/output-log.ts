@@ -141,7 +141,7 @@ export class OutputLog implements Disposable {
     this.#settle();
   }
 
-  /** Forgets the bytes: ranges are empty from now on, totals stay. */
+  /** Forgets the bytes, which were delivered: ranges are empty from now on, totals stay. */
   discard(): void {
     this.#index.clear();
     this.#spill = "none";
@@ -243,15 +243,15 @@ export class OutputLog implements Disposable {
     try {
       await file.write(blocks, place);
     } catch (error) {
-      this.#onFileFailed(error);
-      this.#settle();
-      return;
+      return this.#onFileFailed(error);
     }
-    if (this.#spill !== "writing") return; // discarded meanwhile
-    if (this.#index.moveToFile(blocks, place)) file.keep(place);
-    this.#spill = "idle";
-    // On to the half, so that the disk is not in the way of each chunk that comes.
-    if (this.#index.memoryBytes > this.#memoryLimit() / 2) this.#startSpill();
+    // Else it was discarded meanwhile, or could not be read.
+    if (this.#spill === "writing") {
+      if (this.#index.moveToFile(blocks, place)) file.keep(place);
+      this.#spill = "idle";
+      // On to the half, so that the disk is not in the way of each chunk that comes.
+      if (this.#index.memoryBytes > this.#memoryLimit() / 2) this.#startSpill();
+    }
     this.#settle();
   }
 
@@ -268,5 +268,6 @@ export class OutputLog implements Disposable {
     if (this.#spill === "none") return;
     this.#spill = "none";
     this.#options.onSpillFailed?.(error);
+    this.#settle();
   }
 }
