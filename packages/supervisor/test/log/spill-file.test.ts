@@ -103,9 +103,9 @@ describe("a log with a file", () => {
   });
 
   describe("whose disk is full is memory alone from then on, says so once,", () => {
-    const scene = (overflow: "wait" | "drop_oldest") => {
+    const scene = (overflow: "wait" | "drop_oldest", freeBytes: number) => {
       const disk = new FakeDisk();
-      disk.freeBytes = 100_000;
+      disk.freeBytes = freeBytes;
       const failures: unknown[] = [];
       const budget = budgetOf();
       const onSpillFailed = (error: unknown) => failures.push(error);
@@ -114,7 +114,7 @@ describe("a log with a file", () => {
     };
 
     it("and makes the writer wait", async () => {
-      const { log, budget, failures } = scene("wait");
+      const { log, budget, failures } = scene("wait", 100_000);
       const waits = await fill(log);
       expect(budget.memoryBytes).toBeLessThanOrEqual(64 * KiB + 1_100);
       const { got, missed } = await outputOf(log.follow(START, plain));
@@ -126,7 +126,7 @@ describe("a log with a file", () => {
     });
 
     it("or drops the oldest", async () => {
-      const { log, budget, failures } = scene("drop_oldest");
+      const { log, budget, failures } = scene("drop_oldest", 0);
       for (let i = 0; i < 1_000; i++) await write(log, 1_000);
       expect(budget.memoryBytes).toBeLessThanOrEqual(64 * KiB);
       expect(log.range("stdout").firstOffset).toBeGreaterThan(1_000_000 - 64 * KiB);

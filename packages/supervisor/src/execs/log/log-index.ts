@@ -102,14 +102,13 @@ export class LogIndex {
     return blocks;
   }
 
-  /** These blocks, the oldest in memory, are in the file now. False: they were dropped meanwhile. */
-  moveToFile(blocks: readonly LogBlock[], place: Pick<FiledBlock, "position" | "bytes">): boolean {
+  /** The file has these blocks now, which were the oldest in memory, unless they were dropped. */
+  moveToFile(blocks: readonly LogBlock[], place: Pick<FiledBlock, "position" | "bytes">): void {
     const [first] = blocks;
-    if (first === undefined || this.#held.first !== first) return false;
+    if (first === undefined || this.#held.first !== first) return;
     for (const _ of blocks) this.#held.shift();
     const runs = blocks.reduce((sum, block) => sum + block.runs.length, 0);
     this.#filed.push({ is: "filed", start: first.start, end: blocks.at(-1)!.end, runs, ...place });
-    return true;
   }
 
   get #firstHeld(): Mark {

@@ -245,13 +245,11 @@ export class OutputLog implements Disposable {
     } catch (error) {
       return this.#onFileFailed(error);
     }
-    // Else it was discarded meanwhile, or could not be read.
-    if (this.#spill === "writing") {
-      if (this.#index.moveToFile(blocks, place)) file.keep(place);
-      this.#spill = "idle";
-      // On to the half, so that the disk is not in the way of each chunk that comes.
-      if (this.#index.memoryBytes > this.#memoryLimit() / 2) this.#startSpill();
-    }
+    if (this.#spill !== "writing") return; // discarded meanwhile, or it failed to be read
+    this.#index.moveToFile(blocks, place);
+    this.#spill = "idle";
+    // On to the half, so that the disk is not in the way of each chunk that comes.
+    if (this.#index.memoryBytes > this.#memoryLimit() / 2) this.#startSpill();
     this.#settle();
   }
 

@@ -104,7 +104,7 @@ export class SpillFile implements Disposable {
     return true;
   }
 
-  /** @throws the error of the file system. The place is free again unless it is kept. */
+  /** @throws the error of the file system. */
   async write(blocks: readonly LogBlock[], { position, bytes }: FilePlace): Promise<void> {
     if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes);
     encode(blocks, this.#scratch);
@@ -115,10 +115,6 @@ export class SpillFile implements Disposable {
       if (bytesWritten === 0) throw new Error("the log's file takes no more bytes");
       done += bytesWritten;
     }
-  }
-
-  /** What was written there is the newest block. */
-  keep({ position, bytes }: FilePlace): void {
     this.#newestEnd = position + bytes;
   }
 
