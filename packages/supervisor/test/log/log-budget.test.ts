@@ -66,6 +66,23 @@ describe("the files of all logs", () => {
     expect(await waits()).toBe(false);
   });
 
+  it("tell of room whoever was refused, once, when they are given back", () => {
+    const budget = budgetOf(Infinity, 100);
+    const told: string[] = [];
+    const first = budget.share(() => told.push("first"));
+    using second = budget.share(() => told.push("second"));
+    using gone = budget.share(() => told.push("gone"));
+    expect(first.growFile(100)).toBe(true);
+    expect(second.growFile(1)).toBe(false);
+    expect(gone.growFile(1)).toBe(false);
+    gone[Symbol.dispose]();
+    first.releaseFile();
+    expect(told).toEqual(["second"]);
+    expect(second.growFile(100)).toBe(true);
+    second.releaseFile();
+    expect(told).toEqual(["second"]);
+  });
+
   it("let a log go round in what it has of them", async () => {
     const budget = budgetOf(Infinity, 100 * KiB);
     const options = { budget, logBytes: 2048 * KiB, memoryBytes: 64 * KiB };

@@ -205,6 +205,17 @@ describe("a full log", () => {
     expect(await waits()).toBe(false);
   });
 
+  it("that is relaxed has room for what is on its way, and then drops the oldest", async () => {
+    using log = logOf({ logBytes, overflow: "wait" });
+    const waits = await fill(log);
+    log.relax({ extraBytes: logBytes });
+    expect(await waits()).toBe(false);
+    for (let i = 0; i < 50; i++) await write(log, 1_000);
+    expect(log.range("stdout").firstOffset).toBe(0);
+    for (let i = 0; i < 50; i++) await write(log, 1_000);
+    expect(log.range("stdout").firstOffset).toBeGreaterThan(0);
+  });
+
   it("takes a chunk that is larger than all of it", async () => {
     using log = logOf({ logBytes: 1024 });
     const cursor = log.follow(START, holding);
