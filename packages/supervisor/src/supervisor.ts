@@ -91,6 +91,7 @@ export class Supervisor {
       pipePool: this.#pipePool,
       limits,
       clock,
+      log,
       logBudget: new LogBudget(limits.execLog),
       spill: spillDirectory(config.runtimeDir),
       signal: deps.stop.now,

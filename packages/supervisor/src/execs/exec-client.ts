@@ -23,6 +23,8 @@ export interface ReportedEnd {
   readonly outputComplete: boolean;
   /** Why we ended it, if we did. */
   readonly ending: Ending | undefined;
+  /** How many of its processes we ended. */
+  readonly processesEnded: number;
 }
 
 /** - `closed`: the client wants no more of it, which cancels the exec.

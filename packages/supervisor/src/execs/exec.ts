@@ -90,7 +90,10 @@ export class Exec {
 
     const reported = owesReport(this.#state);
     const ending = this.#state.is === "reported" ? undefined : this.#state.ending;
-    if (reported) this.#client.report(end, { outputComplete, ending });
+    if (reported) {
+      const processesEnded = this.#group.endedCount;
+      this.#client.report(end, { outputComplete, ending, processesEnded });
+    }
     this.#on({ is: "reported" });
     log.info("exec.ended", {
       end: end.is === "exited" ? end.exitCode : end.signal,

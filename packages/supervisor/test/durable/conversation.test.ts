@@ -285,9 +285,8 @@ describe("the end", () => {
     const script = `trap '' TERM; setsid sleep ${left} & (sleep ${forked} &) ; echo up; sleep ${led}`;
     await client.info("e1", startFrame(sh(script)));
     await until("up", () => written("stdout") > 0);
-    expect(await client.info("e1", { case: "cancel", value: {} })).toMatchObject({
-      exit: { reason: "canceled" },
-    });
+    const { exit } = await client.info("e1", { case: "cancel", value: {} });
+    expect(exit).toMatchObject({ reason: "canceled", processesEnded: 4 }); // and the shell
     expect([left, forked, led].flatMap(pidsOf)).toEqual([]);
   });
 

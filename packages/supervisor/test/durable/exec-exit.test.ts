@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { execExit } from "../../src/execs/durable/exec-exit.ts";
 
-const complete = { outputComplete: true, ending: undefined };
+const complete = { outputComplete: true, ending: undefined, processesEnded: 0 };
 
 describe("execExit", () => {
   it.each([0, 1, 124, 255])("gives the process's own exit code %d", (exitCode) => {
@@ -26,16 +26,17 @@ describe("execExit", () => {
     ["canceled", "canceled", 143],
     ["orphaned", "lost", 143],
   ] as const)("tells that we ended it: %s", (ending, reason, exitCode) => {
-    const how = { outputComplete: true, ending };
+    const how = { outputComplete: true, ending, processesEnded: 2 };
     expect(execExit({ is: "signaled", signal: "SIGTERM" }, how, {})).toMatchObject({
       reason,
       exitCode,
       signal: "TERM",
+      processesEnded: 2,
     });
   });
 
   it("says that output was cut", () => {
-    const how = { outputComplete: false, ending: undefined };
+    const how = { outputComplete: false, ending: undefined, processesEnded: 0 };
     expect(execExit({ is: "exited", exitCode: 0 }, how, {}).outputIncomplete).toBe(true);
   });
 });

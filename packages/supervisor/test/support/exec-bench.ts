@@ -84,6 +84,7 @@ export class ExecBench implements AsyncDisposable {
       pipePool: this.pool,
       limits: this.limits,
       clock,
+      log: this.log,
       logBudget: new LogBudget(this.limits.execLog),
       spill: spillDirectory(tmpdir()),
       signal: new AbortController().signal,

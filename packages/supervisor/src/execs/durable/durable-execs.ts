@@ -2,6 +2,7 @@
 // still kept, and the ids that must not be run again.
 import { BelayError, LogOverflow } from "@belay/protocol";
 import type { ExecSpec } from "@belay/protocol";
+import type { Log } from "@belay/program";
 import { untilAbort } from "@belay/relay-core";
 import type { Clock, Timer } from "@belay/relay-core";
 import type { SupervisorLimits } from "../../limits.ts";
@@ -23,6 +24,7 @@ export interface DurableExecsOptions {
   readonly pipePool: PipePool;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;
+  readonly log: Log;
   readonly logBudget: LogBudget;
   /** Where logs go that are too long for memory. */
   readonly spill: SpillDirectory;
@@ -66,7 +68,7 @@ export class DurableExecs {
     let entry = this.#entries.get(execId);
     if (!entry) {
       this.#checkFence(execId);
-      entry = this.#create(request, { digest, spec, log: this.#newLog(spec, options) });
+      entry = this.#create(request, { digest, spec, log: this.#newLog(execId, spec, options) });
     } else if (entry.exec.digest !== digest) {
       throw new BelayError("exec_conflict", "this id belongs to an exec with another spec");
     }
@@ -125,8 +127,12 @@ export class DurableExecs {
     }
   }
 
-  #newLog({ logBytes, logOverflow }: ExecSpec, { shortLog }: StartOptions): OutputLog {
-    const { limits, logBudget, spill } = this.#options;
+  #newLog(
+    execId: string,
+    { logBytes, logOverflow }: ExecSpec,
+    { shortLog }: StartOptions,
+  ): OutputLog {
+    const { limits, log, logBudget, spill } = this.#options;
     const { execLog } = limits;
     const bytes = Number(logBytes) || (shortLog ? execLog.plainBytes : execLog.bytes);
     return new OutputLog({
@@ -135,6 +141,7 @@ export class DurableExecs {
       spill: shortLog ? undefined : spill,
       budget: logBudget,
       overflow: logOverflow === LogOverflow.DROP_OLDEST ? "drop_oldest" : "wait",
+      onSpillFailed: (err) => log.error("exec.log_file_failed", { execId, err }),
     });
   }
 

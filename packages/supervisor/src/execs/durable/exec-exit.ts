@@ -20,10 +20,10 @@ const REASONS = {
 /** @param ending anything but "stopped", which is reported to nobody. */
 export function execExit(
   end: ProcessEnd,
-  { outputComplete, ending }: ReportedEnd,
+  { outputComplete, ending, processesEnded }: ReportedEnd,
   facts: Pick<
     MessageInitShape<typeof ExecExitSchema>,
-    "stdout" | "stderr" | "startedAtMs" | "endedAtMs" | "processesEnded"
+    "stdout" | "stderr" | "startedAtMs" | "endedAtMs"
   >,
 ): ExecExit {
   const signal = end.is === "signaled" ? end.signal.replace(/^SIG/, "") : "";
@@ -35,5 +35,6 @@ export function execExit(
     exitCode: reason === "timed_out" ? TIMED_OUT_EXIT_CODE : own,
     signal,
     outputIncomplete: !outputComplete,
+    processesEnded: ending ? processesEnded : 0,
   });
 }
