@@ -1,11 +1,14 @@
 // fake-supervisor.ts: a supervisor in this process: it answers RelayOpen by claiming the relay, and
-// runs an SSH server on it, whose commands the test plays. No sockets.
+// runs an SSH server on it, whose commands and exec subsystem the test plays. No sockets.
+import { EXEC_SUBSYSTEM } from "@belay/protocol";
 import { RelayPipe } from "@belay/relay-core";
 import ssh2 from "ssh2";
 import type { Connection, ServerChannel, Session } from "ssh2";
 import type { RelayBroker } from "../../src/relays/relay-broker.ts";
 import type { Relay } from "../../src/relays/relay.ts";
 import { SupervisorSession } from "../../src/supervisors/supervisor-session.ts";
+import { FakeConversation } from "./fake-exec-subsystem.ts";
+import type { SubsystemPlace, SubsystemScript } from "./fake-exec-subsystem.ts";
 
 /** A command that the SSH server was asked for. */
 export interface FakeCommand {
@@ -21,7 +24,7 @@ export interface FakeCommand {
   readonly pipe: RelayPipe;
 }
 
-export interface SupervisorScript {
+export interface SupervisorScript extends SubsystemScript {
   /** Takes the RelayOpen instead of claiming it. */
   readonly onRelayOpen?: (channelId: string) => void;
   /** Takes the claimed relay instead of running an SSH server on it. */
@@ -43,6 +46,10 @@ function readableKey(): string {
 export class FakeSupervisor {
   readonly session: SupervisorSession;
   readonly commands: FakeCommand[] = [];
+  /** Channels of the exec subsystem that have named their exec, in that order. */
+  readonly conversations: FakeConversation[] = [];
+  /** All channels that the subsystem was started on, spare ones too. */
+  readonly subsystems: FakeConversation[] = [];
   /** The gateway's messages, by case. */
   readonly received: string[] = [];
   /** The relays that were asked for, in order. */
@@ -53,14 +60,14 @@ export class FakeSupervisor {
   constructor(
     relays: RelayBroker,
     script: SupervisorScript = {},
-    peer: { sandboxId?: string; features?: string[] } = {},
+    peer: { sandboxId?: string; instanceId?: string; features?: string[] } = {},
   ) {
     this.#relays = relays;
     this.#script = script;
     this.session = new SupervisorSession(
       {
         sandboxId: peer.sandboxId ?? "sb-1",
-        instanceId: "in-1",
+        instanceId: peer.instanceId ?? "in-1",
         features: new Set(peer.features ?? ["ssh-env"]),
       },
       { outboxMessages: 64 },
@@ -138,6 +145,21 @@ export class FakeSupervisor {
       if (this.#script.onExec) this.#script.onExec(start, reject);
       else start();
     });
+    session.on("subsystem", (accept, reject, { name }) => {
+      if (name !== EXEC_SUBSYSTEM) return reject();
+      const start = () => this.#startSubsystem({ channel: accept(), connection, relay, pipe });
+      if (this.#script.onSubsystem) this.#script.onSubsystem(start, reject);
+      else start();
+    });
+  }
+
+  #startSubsystem(place: SubsystemPlace): FakeConversation {
+    const conversation = new FakeConversation(place, (frame, of) => {
+      if (of.received.length === 1) this.conversations.push(of);
+      this.#script.onFrame?.(frame, of);
+    });
+    this.subsystems.push(conversation);
+    return conversation;
   }
 }
 
