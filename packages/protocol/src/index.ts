@@ -1,6 +1,12 @@
 export { BelayError } from "./errors/belay-error.ts";
 export type { BelayErrorOptions, ErrorIds } from "./errors/belay-error.ts";
-export { ERROR_KINDS, RETRY_LATER_MS, isErrorKind, retryAdvice } from "./errors/error-kinds.ts";
+export {
+  ERROR_KINDS,
+  RETRY_LATER_MS,
+  isErrorKind,
+  parseOutcome,
+  retryAdvice,
+} from "./errors/error-kinds.ts";
 export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
 export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
 export { gatewayAudience, isExecId, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";

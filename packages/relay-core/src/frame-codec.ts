@@ -83,6 +83,12 @@ export class FrameDecoder<Desc extends DescMessage> {
     return this.#bytes === 0 && this.#frameBytes === undefined;
   }
 
+  /** How many more bytes `next()` waits for, after it gave nothing: of the frame, or first of its
+   * length. Who reads just these copies nothing, and leaves the rest where it is. */
+  get missingBytes(): number {
+    return (this.#frameBytes ?? LENGTH_BYTES) - this.#bytes;
+  }
+
   push(chunk: Buffer): void {
     if (chunk.byteLength === 0) return;
     this.#chunks.push(chunk);

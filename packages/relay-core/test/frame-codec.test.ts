@@ -51,6 +51,24 @@ describe("FrameDecoder", () => {
     expect(decode(...bytes)).toEqual(decode(stream));
   });
 
+  it("knows how many bytes it waits for", () => {
+    const decoder = new FrameDecoder(SupervisorFrameSchema);
+    const waitedFor: number[] = [];
+    const messages: SupervisorFrame[] = [];
+    for (let at = 0; at < stream.length;) {
+      const next = decoder.next();
+      if (next) messages.push(next);
+      else {
+        waitedFor.push(decoder.missingBytes);
+        decoder.push(stream.subarray(at, (at += decoder.missingBytes)));
+      }
+    }
+    messages.push(decoder.next()!);
+    expect(messages).toEqual(decode(stream));
+    const bodies = frames.map((frame) => frame.length - 4);
+    expect(waitedFor).toEqual(bodies.flatMap((bytes) => (bytes > 0 ? [4, bytes] : [4])));
+  });
+
   it("knows that it stopped in the middle of a frame", () => {
     const decoder = new FrameDecoder(SupervisorFrameSchema);
     for (const cut of [1, 4, 6]) {

@@ -3,8 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorDetailSchema } from "../gen/belay/v1/error_detail_pb.ts";
 import { BelayError } from "./belay-error.ts";
-import { ERROR_KINDS, RETRY_LATER_MS, isErrorKind } from "./error-kinds.ts";
-import type { ErrorKind, Outcome } from "./error-kinds.ts";
+import { ERROR_KINDS, RETRY_LATER_MS, isErrorKind, parseOutcome } from "./error-kinds.ts";
+import type { ErrorKind } from "./error-kinds.ts";
 
 /**
  * What goes to the peer. Anything that is not a BelayError becomes `internal` with a fixed text:
@@ -86,8 +86,4 @@ function kindOfCode(code: Code): ErrorKind {
     default:
       return "internal";
   }
-}
-
-function parseOutcome(text: string): Outcome {
-  return text === "not_started" || text === "running" || text === "completed" ? text : "unknown";
 }

@@ -78,6 +78,11 @@ export function isErrorKind(name: string): name is ErrorKind {
   return Object.hasOwn(ERROR_KINDS, name);
 }
 
+/** Of a peer, which may be newer: a text outside the closed set says nothing. */
+export function parseOutcome(text: string): Outcome {
+  return text === "not_started" || text === "running" || text === "completed" ? text : "unknown";
+}
+
 /** What to tell the caller of an error of this kind that ended with this outcome. */
 export function retryAdvice(kind: ErrorKind, outcome: Outcome): RetryAdvice {
   return outcome === "not_started" ? ERROR_KINDS[kind].retry : "follow";
