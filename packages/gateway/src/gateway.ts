@@ -20,6 +20,7 @@ import { RelayBroker } from "./relays/relay-broker.ts";
 import { openshellService } from "./rpc/openshell-service.ts";
 import { translateErrors } from "./rpc/translate-errors.ts";
 import { SandboxStore } from "./sandboxes/sandbox-store.ts";
+import { ExecConnections } from "./ssh/exec-connections.ts";
 import { SessionRegistry } from "./supervisors/session-registry.ts";
 
 export interface GatewayRuntime {
@@ -63,12 +64,14 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     signal: new AbortController().signal,
     onFailure: (err) => log.error("task.failed", { err }),
   });
+  await using connections = new ExecConnections({ relays, limits, clock, log, scope });
   const auth = new Authenticator(new SandboxTokens(identity), userTokens);
   const service = openshellService({
     auth,
     store,
     sessions,
     relays,
+    connections,
     admission,
     metrics,
     limits,

@@ -7,7 +7,7 @@ export interface GatewayLimits {
   readonly http2Keepalive: LivenessLimits;
   /** Heartbeats on each session, sent and checked. */
   readonly heartbeat: HeartbeatLimits;
-  /** SSH keepalive on the exec's client; any byte received on the relay counts as life. */
+  /** SSH keepalive on each SSH connection; any byte received on its relay counts as life. */
   readonly sshKeepalive: LivenessLimits;
 
   /** A new connection says which HTTP it speaks. */
@@ -19,8 +19,11 @@ export interface GatewayLimits {
   /** From RelayOpen to the RelayStream that claims it. */
   readonly relayWaitMs: number;
   readonly sshReadyMs: number;
-  /** From the SSH exec request to its reply. */
+  /** From the request for a channel to the reply to what is started on it: a command, or the exec
+   * subsystem. */
   readonly execStartMs: number;
+  /** An SSH connection that execs shared is kept so long without one. */
+  readonly connectionIdleMs: number;
   /** After an exit status, until both streams and the channel have ended. */
   readonly postExit: ExitDrainLimits;
   /** Between TERM and KILL. */
@@ -39,6 +42,11 @@ export interface GatewayLimits {
   readonly execsPerSandbox: number;
   readonly pendingRelays: number;
   readonly pendingRelaysPerSandbox: number;
+  /** Channels on an SSH connection that execs share, spare ones and those that are being closed
+   * included; beyond it, a new relay. */
+  readonly execsPerConnection: number;
+  /** Of these, kept ready for the next exec, which then costs no round trip before its first frame. */
+  readonly spareChannels: number;
   /** Messages to a supervisor that wait while its connection is full. */
   readonly sessionOutboxMessages: number;
 
@@ -68,6 +76,7 @@ export const defaultLimits: GatewayLimits = {
   relayWaitMs: 10_000,
   sshReadyMs: 10_000,
   execStartMs: 10_000,
+  connectionIdleMs: 60_000,
   // A foreign server may report the exit before it has sent what its channel window still holds.
   postExit: { quietMs: 500, totalMs: 10_000, ownBytes: 2 * 1024 * 1024 + 64 * 1024 },
   terminationGraceMs: 5_000,
@@ -83,6 +92,8 @@ export const defaultLimits: GatewayLimits = {
   execsPerSandbox: 256,
   pendingRelays: 256,
   pendingRelaysPerSandbox: 32,
+  execsPerConnection: 64,
+  spareChannels: 4,
   sessionOutboxMessages: 1_024,
 
   commandArguments: 1_024,

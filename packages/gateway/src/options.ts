@@ -89,7 +89,7 @@ const serveOptions = {
   sshKeepaliveIntervalMs: duration(
     "BELAY_SSH_KEEPALIVE_INTERVAL_MS",
     LIVENESS,
-    "SSH keepalive after so much silence on an exec's relay",
+    "SSH keepalive after so much silence on a relay",
     limits.sshKeepalive.probeEveryMs,
   ),
   sshKeepaliveMissed: option(integer({ min: 1, max: 1_000 }), {
@@ -124,6 +124,12 @@ const serveOptions = {
     "the sandbox accepts a command within",
     limits.execStartMs,
   ),
+  connectionIdleMs: duration(
+    "BELAY_CONNECTION_IDLE_MS",
+    WAITS,
+    "an SSH connection that execs shared is kept without one",
+    limits.connectionIdleMs,
+  ),
   terminationGraceMs: duration(
     "BELAY_TERMINATION_GRACE_MS",
     WAITS,
@@ -155,6 +161,11 @@ const serveOptions = {
     "BELAY_MAX_PENDING_RELAYS_PER_SANDBOX",
     "relays being opened for one sandbox",
     limits.pendingRelaysPerSandbox,
+  ),
+  maxExecsPerConnection: cap(
+    "BELAY_MAX_EXECS_PER_CONNECTION",
+    "execs that share an SSH connection",
+    limits.execsPerConnection,
   ),
 
   testWithout: option(listOf(choice(["session-fanout"])), {
@@ -246,6 +257,7 @@ function toLimits(options: ServeOptions): GatewayLimits {
     relayWaitMs: options.relayWaitMs,
     sshReadyMs: options.sshReadyMs,
     execStartMs: options.execStartMs,
+    connectionIdleMs: options.connectionIdleMs,
     terminationGraceMs: options.terminationGraceMs,
     killWaitMs: options.killWaitMs,
     drainTimeoutMs: options.drainTimeoutMs,
@@ -254,5 +266,6 @@ function toLimits(options: ServeOptions): GatewayLimits {
     execsPerSandbox: options.maxExecsPerSandbox,
     pendingRelays: options.maxPendingRelays,
     pendingRelaysPerSandbox: options.maxPendingRelaysPerSandbox,
+    execsPerConnection: options.maxExecsPerConnection,
   };
 }

@@ -66,6 +66,11 @@ describe("belay-gateway serve", () => {
     expect([limits.relayWaitMs, limits.execs, port]).toEqual([2, 7, 1]);
   });
 
+  it("says how execs share connections", () => {
+    const { limits } = config(["--max-execs-per-connection", "8", "--connection-idle-ms", "0"]);
+    expect([limits.execsPerConnection, limits.connectionIdleMs]).toEqual([8, 0]);
+  });
+
   it("lists all that is wrong with the values at once", () => {
     const problems = complaint(
       ["serve", "--listen", "nowhere", "--max-execs", "0", "--grace", "--relay-wait-ms", "soon"],

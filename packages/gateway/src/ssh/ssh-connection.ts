@@ -1,6 +1,7 @@
-// ssh-connection.ts: the SSH client on a relay. It lives for one exec.
+// ssh-connection.ts: the SSH client on a relay: its handshake, its keepalive, its loss, and what is
+// started on its channels. One exec in the plain form has it for itself; durable ones share it.
 import { BelayError } from "@belay/protocol";
-import type { BelayErrorOptions } from "@belay/protocol";
+import type { BelayErrorOptions, ErrorIds, Outcome } from "@belay/protocol";
 import { untilAbort, waitAtMost, watchLiveness } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
 import ssh2 from "ssh2";
@@ -31,12 +32,22 @@ export interface StartOptions {
   readonly pty: PseudoTtyOptions | undefined;
 }
 
+interface Start<T> {
+  readonly what: string;
+  readonly refusal: string;
+  /** Of an unanswered request. Default: that of the error's kind. */
+  readonly outcome?: Outcome;
+  readonly request: (onReply: (error: Error | undefined, channel: ClientChannel) => void) => void;
+  readonly take: (channel: ClientChannel) => T;
+}
+
 export class SshConnection implements Disposable {
   readonly #client: ssh2.Client;
   readonly #relay: Relay;
   readonly #limits: GatewayLimits;
   readonly #clock: Clock;
   readonly #lost = new AbortController();
+  #drained: Promise<void> | undefined;
 
   private constructor(relay: Relay, limits: GatewayLimits, clock: Clock) {
     this.#relay = relay;
@@ -76,6 +87,10 @@ export class SshConnection implements Disposable {
       throw connection.#handshakeError(error);
     }
     return connection;
+  }
+
+  get ids(): ErrorIds {
+    return this.#relay.ids;
   }
 
   /** Aborts when the connection is gone, for whatever reason. */
@@ -130,35 +145,97 @@ export class SshConnection implements Disposable {
    * @throws BelayError `exec_start_failed` when the server refuses it, `exec_start_timeout` or
    * `relay_lost` when nobody knows whether it runs.
    */
-  async startCommand(
+  startCommand(
     commandLine: string,
     options: StartOptions,
     { signal }: { signal: AbortSignal },
   ): Promise<ExecChannel> {
-    const wait = {
-      what: "start of the command",
-      limitMs: this.#limits.execStartMs,
-      kind: "exec_start_timeout",
-      ids: this.#relay.ids,
-    } as const;
-    const started = Promise.withResolvers<ExecChannel>();
     const pty = options.pty ? { pty: options.pty } : {};
     const maxChunkBytes = this.#limits.outputChunkBytes;
-    this.#client.exec(commandLine, { env: { ...options.env }, ...pty }, (error, channel) => {
-      // Listened to from here on, not from where this is awaited: of a quick command the exit status
-      // arrives in the same read as the reply to its start.
-      if (!error) started.resolve(new ExecChannel(channel, { maxChunkBytes }));
-      // ssh2 also fails pending requests when the connection dies: that says nothing of the command.
-      else if (!this.lost.aborted && this.#relay.state.is === "open") {
-        started.reject(
-          new BelayError("exec_start_failed", "the sandbox could not start the command", {
-            ids: this.#relay.ids,
-            cause: error,
-          }),
-        );
+    return this.#start(
+      {
+        what: "start of the command",
+        refusal: "the sandbox could not start the command",
+        request: (onReply) =>
+          this.#client.exec(commandLine, { env: { ...options.env }, ...pty }, onReply),
+        take: (channel) => new ExecChannel(channel, { maxChunkBytes }),
+      },
+      { signal },
+    );
+  }
+
+  /**
+   * Starts a subsystem on a channel of its own (RFC 4254, 6.5). It runs nothing by itself, so that
+   * without it nothing has started.
+   * @param take is handed the channel in the turn in which it is there.
+   * @throws BelayError `exec_start_failed`, `exec_start_timeout` or `relay_lost`.
+   */
+  startSubsystem<T>(
+    name: string,
+    take: (channel: ClientChannel) => T,
+    { signal }: { signal: AbortSignal },
+  ): Promise<T> {
+    return this.#start(
+      {
+        what: `start of the SSH subsystem ${name}`,
+        refusal: `the supervisor did not start the SSH subsystem ${name}`,
+        outcome: "not_started",
+        request: (onReply) => this.#client.subsys(name, onReply),
+        take,
+      },
+      { signal },
+    );
+  }
+
+  /** What is taken is listened to from its reply on, not from where it is awaited: of a quick command
+   * the exit status arrives in the same read as the reply to its start. */
+  #start<T>(start: Start<T>, { signal }: { signal: AbortSignal }): Promise<T> {
+    const { ids } = this.#relay;
+    const wait = {
+      what: start.what,
+      limitMs: this.#limits.execStartMs,
+      kind: "exec_start_timeout",
+      ids,
+      ...(start.outcome && { outcome: start.outcome }),
+    } as const;
+    const request = (waiting: AbortSignal) => {
+      const started = Promise.withResolvers<T>();
+      const onReply = (cause: Error | undefined, channel: ClientChannel) => {
+        if (!cause && waiting.aborted) closeUnwanted(channel);
+        else if (!cause) started.resolve(start.take(channel));
+        // ssh2 also fails pending requests when the connection dies: that says nothing of the command.
+        else if (!this.lost.aborted && this.#relay.state.is === "open") {
+          started.reject(new BelayError("exec_start_failed", start.refusal, { ids, cause }));
+        }
+      };
+      try {
+        start.request(onReply);
+      } catch (cause) {
+        this.#end("not connected", cause); // ssh2 has seen the end of the stream before we hear of it
       }
-    });
-    return waitAtMost(wait, this.#clock, () => untilAbort(started.promise, this.lost), { signal });
+      return untilAbort(started.promise, this.lost);
+    };
+    return waitAtMost(wait, this.#clock, request, { signal });
+  }
+
+  /** Whether the relay should be given no more now: ssh2 does not ask, and goes on writing. */
+  get isFull(): boolean {
+    return this.#relay.pipe.writableNeedDrain;
+  }
+
+  /** Resolves when the relay is not full; never, when it is lost meanwhile. */
+  async room(): Promise<void> {
+    const { pipe } = this.#relay;
+    while (this.isFull) {
+      // One listener, however many channels wait.
+      this.#drained ??= new Promise((resolve) => {
+        pipe.once("drain", () => {
+          this.#drained = undefined;
+          resolve();
+        });
+      });
+      await this.#drained;
+    }
   }
 
   sendSignal(channel: ClientChannel, name: string): void {
@@ -184,4 +261,11 @@ export class SshConnection implements Disposable {
     if (!this.lost.aborted) this.#client.end();
     this.#relay[Symbol.dispose]();
   }
+}
+
+/** Its reply came too late. What it still brings is dropped: unread, it would not close. */
+function closeUnwanted(channel: ClientChannel): void {
+  channel.on("error", () => {});
+  channel.resume();
+  channel.close();
 }

@@ -1,5 +1,5 @@
-// ssh2-internals.ts: the three things that ssh2 1.17 can do and does not offer. Nothing else in the
-// gateway reaches behind its public API.
+// ssh2-internals.ts: what ssh2 1.17 can do and does not offer. Nothing else in the gateway reaches
+// behind its public API.
 import type { Client, ClientChannel } from "ssh2";
 
 interface ClientInternals {
@@ -12,7 +12,7 @@ interface ClientInternals {
 
 interface ChannelInternals {
   readonly outgoing: { readonly id: number; readonly state: string };
-  readonly incoming: { readonly state: string };
+  readonly incoming: { readonly state: string; readonly window: number };
 }
 
 /**
@@ -51,4 +51,18 @@ export function watchEof(channel: ClientChannel): () => boolean {
     return push(chunk, encoding);
   };
   return () => seen;
+}
+
+/**
+ * Takes nothing beyond the window that we have granted: ssh2 counts it, but buffers whatever comes.
+ * @param onViolation called for each packet that is dropped. Call this before anything is read.
+ */
+export function keepToWindow(channel: ClientChannel, onViolation: () => void): void {
+  const { incoming } = channel as unknown as ChannelInternals;
+  const push = channel.push.bind(channel);
+  channel.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null || incoming.window >= 0) return push(chunk, encoding);
+    onViolation();
+    return false; // grants no more
+  };
 }
