@@ -183,7 +183,6 @@ export class ChannelConversation implements ExecConversation {
     this.#isDetached = true;
     this.lose(lost("the conversation is over"));
     this.#channel.close();
-    this.#channel.read();
     this.#onDetach(this);
   }
 }

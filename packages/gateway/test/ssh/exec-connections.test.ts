@@ -42,7 +42,10 @@ describe("ExecConnections", () => {
 
   it("gives a place to the next one only when the supervisor has closed the channel too", async () => {
     const { open, supervisor } = connectionsScene({}, { execsPerConnection: 1, ...noSpare });
-    (await open())[Symbol.dispose]();
+    const first = await open();
+    supervisor.subsystems[0]!.sendOutput("stdout", 0, "unread");
+    await settled();
+    first[Symbol.dispose]();
     await open(); // the close is still on its way
     expect(supervisor.channelIds).toHaveLength(2);
     await until(() => supervisor.subsystems[0]!.closed);
@@ -282,22 +285,43 @@ describe("ExecConnections", () => {
     });
 
     it("loses no channel that comes in the turn of its caller's abort", async () => {
-      let accept: (() => void) | undefined;
-      const { open, supervisor, clock, connections } = connectionsScene(
-        { onSubsystem: (accepts) => void (accept = accepts) },
+      // Between the answer and the caller lie a few promises: the abort comes at each of them.
+      for (let hops = 0; hops < 30; hops += 1) {
+        let answer: (() => void) | undefined;
+        const { open, supervisor, clock, connections } = connectionsScene(
+          { onSubsystem: (accept) => void (answer = accept) },
+          noSpare,
+        );
+        const abort = new AbortController();
+        const opening = open(abort.signal).then(
+          (conversation) => conversation[Symbol.dispose](),
+          () => {},
+        );
+        await until(() => answer !== undefined);
+        supervisor.relays[0]!.pipe.once("data", () => void abortAfter(hops, abort));
+        answer!();
+        await opening;
+        await until(() => supervisor.subsystems[0]!.closed);
+        await clock.advance(60_000);
+        expect(connections.size).toBe(0);
+      }
+    });
+
+    it("closes a channel that comes too late", async () => {
+      const held: (() => void)[] = [];
+      const { open, supervisor, clock } = connectionsScene(
+        { onSubsystem: (accept) => void (held.length === 0 ? accept() : held.push(accept)) },
         noSpare,
       );
-      const abort = new AbortController();
-      const end = rejection(open(abort.signal));
-      await until(() => accept !== undefined);
-      accept!();
-      await until(() => supervisor.subsystems.length === 1);
-      const read = supervisor.subsystems[0]!.relay.pipe;
-      read.once("data", () => queueMicrotask(() => abort.abort(new BelayError("canceled", "now"))));
-      await end.catch(() => {});
-      await until(() => supervisor.subsystems[0]!.closed);
-      await clock.advance(60_000);
-      expect(connections.size).toBe(0);
+      await open();
+      held.push(() => {});
+      const end = rejection(open());
+      await until(() => held.length === 2);
+      await clock.advance(10_000);
+      expect(await end).toMatchObject({ kind: "exec_start_timeout" });
+      held[1]!();
+      await until(() => supervisor.subsystems[1]!.closed);
+      expect(supervisor.subsystems[0]!.closed).toBe(false);
     });
   });
 
@@ -319,4 +343,9 @@ async function isSettledInThisTurn(promise: Promise<unknown>): Promise<boolean> 
   void promise.then(() => (settled = true));
   for (let hop = 0; hop < 8; hop += 1) await Promise.resolve();
   return settled;
+}
+
+async function abortAfter(hops: number, abort: AbortController): Promise<void> {
+  for (let hop = 0; hop < hops; hop += 1) await Promise.resolve();
+  abort.abort(new BelayError("canceled", "enough"));
 }

@@ -237,6 +237,17 @@ describe("a conversation of the exec subsystem", () => {
     });
   });
 
+  it("sends nothing on a closed channel, though frames are unread", async () => {
+    const { here, there } = await lostScene();
+    there.send({ payload: { case: "endOfLog", value: {} } });
+    there.close();
+    await until(() => there.closed);
+    await settled();
+    const sent = here.send(stdin(0, Buffer.from("x")), { signal: never });
+    expect(await rejection(sent)).toMatchObject({ kind: "relay_lost", ids: here.ids });
+    expect((await next(here)).payload.case).toBe("endOfLog");
+  });
+
   it("keeps the cause of a lost way", async () => {
     const { here, supervisor } = await lostScene();
     const end = rejection(next(here));

@@ -54,7 +54,9 @@ export class FakeSupervisor {
   readonly received: string[] = [];
   /** The relays that were asked for, in order. */
   readonly channelIds: string[] = [];
-  readonly #relays: RelayBroker;
+  /** Those that it has claimed, as the gateway has them. */
+  readonly relays: Relay[] = [];
+  readonly #broker: RelayBroker;
   readonly #script: SupervisorScript;
 
   constructor(
@@ -62,7 +64,7 @@ export class FakeSupervisor {
     script: SupervisorScript = {},
     peer: { sandboxId?: string; instanceId?: string; features?: string[] } = {},
   ) {
-    this.#relays = relays;
+    this.#broker = relays;
     this.#script = script;
     this.session = new SupervisorSession(
       {
@@ -95,7 +97,8 @@ export class FakeSupervisor {
 
   /** What RelayStream does, without the RPC. */
   claim(channelId: string): void {
-    const relay = this.#relays.claim(channelId, this.session.sandboxId);
+    const relay = this.#broker.claim(channelId, this.session.sandboxId);
+    this.relays.push(relay);
     const pipe = new RelayPipe();
     void carry(relay.pipe, pipe);
     void carry(pipe, relay.pipe);
