@@ -7,6 +7,8 @@ const mayImport = {
   program: [],
   gateway: ["protocol", "relay-core", "program"],
   supervisor: ["protocol", "relay-core", "program"],
+  client: ["client", "protocol", "relay-core"], // its examples import it as their readers will
+  cli: ["client", "protocol", "program"],
 };
 
 /** What else a package keeps out, so that it stays what its name says. */
