@@ -147,7 +147,10 @@ export class FakeGateway {
     return async (request, context) => {
       const refused = this.faults.before?.(name);
       if (refused) throw refused;
-      if (this.faults.hang?.has(name)) await untilAborted(context.signal);
+      if (this.faults.hang?.has(name)) {
+        await untilAborted(context.signal);
+        context.signal.throwIfAborted();
+      }
       try {
         return await work(request, context);
       } catch (error) {
