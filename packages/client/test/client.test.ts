@@ -69,6 +69,10 @@ describe("exec", () => {
     const result = await client.exec("demo", ["echo", "once"]);
     expect(text(result.stdout)).toBe("once\n");
     expect(gateway.starts).toBe(1);
+    const losesAgain = fails(3);
+    gateway.faults = { after: (name) => (name === "startExec" ? losesAgain() : undefined) };
+    await client.start("demo", ["echo", "once"]);
+    expect(gateway.starts).toBe(2);
   });
 
   it("says that the command may have run when no start was answered, whatever the last try said", async () => {

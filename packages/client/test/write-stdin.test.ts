@@ -96,6 +96,13 @@ describe("input", () => {
     expect(asked).toBe(1);
   });
 
+  it("stops when the exec has ended", async () => {
+    const { client, gateway } = scene({ sleep });
+    const exec = await client.start("demo", ["sleep"], { stdin: true });
+    gateway.lastExec.end();
+    expect(await exec.writeStdin("late")).toEqual({ offset: 0, closed: true });
+  });
+
   it("that never ends does not hold the exec's end back", async () => {
     const { client, gateway } = scene({ sleep });
     let returned = false;

@@ -171,7 +171,7 @@ export class FakeGateway {
       throw new BelayError("exec_conflict", "another command has this id");
     }
     if (this.#fenced.has(execId)) throw new BelayError("exec_fenced", "canceled before its start");
-    return this.run(execId, spec);
+    return this.run(execId || crypto.randomUUID(), spec);
   }
 
   /** Sends a keepalive to every follower that waits. */
