@@ -33,7 +33,7 @@ function byKind({ kind, outcome, ids }: Failure): string | undefined {
       return "Give a token that the gateway accepts: --token-file, BELAY_TOKEN_FILE or BELAY_TOKEN.";
     case "session_lost":
       if (outcome !== "not_started") return undefined;
-      return "Nothing ran. Is a gateway running there? Another one: --gateway URL or BELAY_GATEWAY.";
+      return "Nothing ran. Is a gateway running there? Settings: --gateway (BELAY_GATEWAY), --tls-ca (BELAY_TLS_CA).";
     case "sandbox_not_found":
       return "`belay sandboxes` lists those that there are.";
     case "session_wait_timeout":
