@@ -72,7 +72,10 @@ export interface LogEntry {
 /** What a process of the system holds; a leak is what does not come back to where it began. */
 export interface Holdings {
   name: string;
+  /** Of the kernel's count: with what the allocators keep for later. */
   rssBytes: number;
+  /** Heap and buffers that something still refers to, right after a garbage collection. */
+  liveBytes: number;
   fds: number;
   sockets: number;
   /** By name, from inside the process, where it can be asked. */

@@ -1,15 +1,16 @@
 // belay-call.ts: one ExecSandbox call to a Belay gateway, on a connection of its own, as a careful client
 // makes it: with a PING of its own, and with an honest "unknown" when its own connection is gone.
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { PinnedConnection, sleepMs } from "@belay/e2e";
-import { ErrorDetailSchema, OpenShell } from "@belay/protocol";
+import { OpenShell } from "@belay/protocol";
 import type { ExecSandboxEvent } from "@belay/protocol";
 import { systemClock, watchLiveness } from "@belay/relay-core";
 import type { LivenessLimits } from "@belay/relay-core";
 import { StreamCheck } from "../oracles/stream-check.ts";
 import { patternStreamOf } from "../work/command.ts";
 import type { Call, CallerEnd, CallerView, CallInit } from "./adapter.ts";
+import { callerError } from "./caller-error.ts";
 
 export interface BelayCallOptions {
   url: string;
@@ -28,7 +29,7 @@ export class BelayCall implements Call {
   readonly #violations: string[] = [];
   #hung = false;
   lastMessageMs = 0;
-  #wished: string | undefined;
+  #wished: "caller_cancel" | undefined;
   #exit: Extract<CallerEnd, { is: "exit" }> | undefined;
   #execId: string | undefined;
 
@@ -146,29 +147,15 @@ export class BelayCall implements Call {
   }
 
   #errorEnd(reason: unknown, connectionGone: boolean): CallerEnd {
-    const error = ConnectError.from(reason);
-    const [detail] = error.findDetails(ErrorDetailSchema);
-    const deadline =
-      this.#init.exec.caller.deadlineMs !== undefined && error.code === Code.DeadlineExceeded;
-    const wished = this.#wished ?? (deadline ? "caller_deadline" : undefined);
-    const callersOwn = wished !== undefined || connectionGone;
-    // A caller whose own clock, wish or connection ends the call after the exit event and before the end of
-    // the stream knows an exit that it does not trust. Said by the server, it is a contradiction.
-    if (this.#exit !== undefined && (detail !== undefined || !callersOwn))
-      this.#violations.push(`an error after the exit: ${error.message}`);
-    if (detail !== undefined) {
-      this.#execId = detail.execId;
-      const { kind, outcome } = detail;
-      return { is: "error", kind, outcome, callersOwn: false, message: error.rawMessage };
-    }
-    return {
-      is: "error",
-      kind: wished ?? (connectionGone ? "connection_lost" : `code_${Code[error.code]}`),
-      // What @belay/protocol makes of an error without detail: the caller does not know.
-      outcome: callersOwn ? "unknown" : undefined,
-      callersOwn,
-      message: error.rawMessage,
-    };
+    const { end, violations, execId } = callerError(reason, {
+      wished: this.#wished,
+      hasDeadline: this.#init.exec.caller.deadlineMs !== undefined,
+      connectionGone,
+      exited: this.#exit !== undefined,
+    });
+    this.#violations.push(...violations);
+    this.#execId ??= execId;
+    return end;
   }
 
   #startCancel(): () => void {

@@ -22,8 +22,8 @@ export interface BelayOptions {
   onProgress?: (text: string) => void;
 }
 
-/** Started together; more only wait for each other's processor time. */
-const startedAtOnce = 4;
+/** Started together, or asked together for what they hold; more only wait for each other's processor time. */
+const processesAtOnce = 4;
 const { SIGUSR2 } = constants.signals;
 const preload = fileURLToPath(new URL("../faults/preload.mjs", import.meta.url));
 
@@ -72,11 +72,7 @@ export class BelayAdapter implements Adapter {
   }
 
   async start(): Promise<void> {
-    for (let at = 0; at < this.sandboxes; at += startedAtOnce) {
-      const batch = Array.from(
-        { length: Math.min(startedAtOnce, this.sandboxes - at) },
-        (_, i) => at + i,
-      );
+    for (const batch of batches(Array.from({ length: this.sandboxes }, (_, at) => at))) {
       await Promise.all(batch.map((sandbox) => this.#startSandbox(sandbox)));
       this.#options.onProgress?.(`${this.#supervisors.length} supervisors are up`);
     }
@@ -206,16 +202,23 @@ export class BelayAdapter implements Adapter {
     const folder = join(this.deployment.folder, "reports");
     await mkdir(folder, { recursive: true });
     const targets: ("gateway" | number)[] = ["gateway", ...this.#supervisors.map((_, at) => at)];
-    const asked = targets.map(async (target) => {
+    const ask = async (target: "gateway" | number) => {
       const process = target === "gateway" ? this.gateway : this.supervisor(target).process;
       const file = join(folder, `${this.#reports++}.json`);
       await this.command(target, { op: "report", file });
       const name = target === "gateway" ? "gateway" : `supervisor ${target}`;
       return await holdingsOf(name, process, file);
-    });
-    if (!skipSilent) return await Promise.all(asked);
-    const answers = await Promise.allSettled(asked);
-    return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+    };
+    const all: Holdings[] = [];
+    // An answer costs a garbage collection: of all at once, those that just begin an exec would be too late.
+    for (const batch of batches(targets)) {
+      const answers = await Promise.allSettled(batch.map(ask));
+      for (const answer of answers) {
+        if (answer.status === "fulfilled") all.push(answer.value);
+        else if (!skipSilent) throw answer.reason;
+      }
+    }
+    return all;
   }
 
   async gauges(): Promise<Record<string, number>> {
@@ -241,6 +244,14 @@ export class BelayAdapter implements Adapter {
     await Promise.all(this.#clientProxies.map((proxy) => proxy[Symbol.asyncDispose]()));
     await this.deployment[Symbol.asyncDispose]();
   }
+}
+
+function batches<T>(all: readonly T[]): T[][] {
+  const begins = Array.from(
+    { length: Math.ceil(all.length / processesAtOnce) },
+    (_, n) => n * processesAtOnce,
+  );
+  return begins.map((at) => all.slice(at, at + processesAtOnce));
 }
 
 function entry(from: string, line: LogLine): LogEntry {

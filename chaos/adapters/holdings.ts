@@ -5,6 +5,8 @@ import type { BelayProcess } from "@belay/e2e";
 import type { Holdings } from "./adapter.ts";
 
 interface Report {
+  rssBytes: number;
+  liveBytes: number;
   resources: Record<string, number>;
   lagMs: { p99: number; max: number };
 }
@@ -22,7 +24,8 @@ export async function holdingsOf(
   });
   return {
     name,
-    rssBytes: await process.rssBytes(),
+    rssBytes: report.rssBytes,
+    liveBytes: report.liveBytes,
     fds,
     sockets,
     resources: report.resources,

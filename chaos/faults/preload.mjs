@@ -6,6 +6,8 @@ import { readFileSync, writeFileSync, writeSync } from "node:fs";
 import { registerHooks, syncBuiltinESMExports } from "node:module";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { promisify } from "node:util";
+import v8 from "node:v8";
+import vm from "node:vm";
 
 const commandFile = process.env["BELAY_CHAOS_COMMANDS"];
 // What the program starts must not be struck as well.
@@ -149,6 +151,10 @@ globalThis.clearTimeout = (timer) => {
 const lag = monitorEventLoopDelay({ resolution: 10 });
 lag.enable();
 
+v8.setFlagsFromString("--expose-gc");
+/** @type {() => void} */
+const collectGarbage = vm.runInNewContext("gc");
+
 /** @type {Record<string, (command: any) => void>} */
 const commands = {
   block({ ms }) {
@@ -172,27 +178,47 @@ const commands = {
       resources[name] = (resources[name] ?? 0) + 1;
     resources["Timeout"] = timers.size;
     const lagMs = { p99: lag.percentile(99) / 1e6, max: lag.max / 1e6 };
+    const { rss } = process.memoryUsage();
+    // The pause that the collection is must not be in the next report's lag.
+    lag.disable();
+    // Twice: the memory of buffers that the first one found dead is given back by the second at the latest.
+    collectGarbage();
+    collectGarbage();
     lag.reset();
+    lag.enable();
+    const { heapUsed, external } = process.memoryUsage();
     writeFileSync(
       file,
-      JSON.stringify({ resources, lagMs, heapBytes: process.memoryUsage().heapUsed }),
+      JSON.stringify({ resources, lagMs, rssBytes: rss, liveBytes: heapUsed + external }),
     );
   },
 };
 
 let done = 0;
-if (commandFile !== undefined) {
-  process.on("SIGUSR2", () => {
+if (commandFile !== undefined) process.on("SIGUSR2", () => takeCommands(commandFile));
+
+/** @param {string} file */
+function takeCommands(file) {
+  try {
     // All commands so far: a signal that comes while one is handled is not delivered twice.
-    const lines = readFileSync(commandFile, "utf8").split("\n").slice(0, -1);
+    const lines = readFileSync(file, "utf8").split("\n").slice(0, -1);
     for (const line of lines.slice(done)) {
-      done++;
       const command = JSON.parse(line);
-      if (command.for !== process.pid) continue; // it was for the process before this one
-      if (command.op !== "report") note("chaos.command", command);
-      commands[command.op]?.(command);
+      // Others were for the process before this one.
+      if (command.for === process.pid) take(command);
+      done++;
     }
-  });
+  } catch (error) {
+    // The lab itself has taken the descriptors away, for a while.
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EMFILE") throw error;
+    startTimeout(() => takeCommands(file), 50).unref();
+  }
+}
+
+/** @param {Record<string, any>} command */
+function take(command) {
+  if (command["op"] !== "report") note("chaos.command", command);
+  commands[command["op"]]?.(command);
 }
 
 /** @param {string} event @param {object} fields */

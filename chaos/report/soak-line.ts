@@ -19,7 +19,7 @@ export async function soakLine(
   const supervisors = holdings.filter(({ name }) => name !== "gateway");
   const mean = (of: (one: (typeof holdings)[number]) => number) =>
     supervisors.reduce((sum, one) => sum + of(one), 0) / Math.max(1, supervisors.length);
-  const mb = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
   const outcomes = Object.entries(totals.byOutcome)
     .sort(([, a], [, b]) => b - a)
     .map(([outcome, count]) => `${outcome} ${count}`);
@@ -28,8 +28,8 @@ export async function soakLine(
     `${totals.ended} execs ended (${outcomes.join(", ")}), ${totals.findings} findings`,
     gateway === undefined
       ? "gateway: no answer"
-      : `gateway ${mb(gateway.rssBytes)}, ${gateway.fds} fds, ${gateway.resources["Timeout"] ?? 0} timers, lag ${gateway.lagMaxMs} ms`,
-    `supervisors (mean of ${supervisors.length}) ${mb(mean((one) => one.rssBytes))}, ${mean((one) => one.fds).toFixed(0)} fds, lag ${mean((one) => one.lagMaxMs).toFixed(0)} ms`,
+      : `gateway ${mb(gateway.rssBytes)} (${mb(gateway.liveBytes)} live), ${gateway.fds} fds, ${gateway.resources["Timeout"] ?? 0} timers, lag ${gateway.lagMaxMs} ms`,
+    `supervisors (mean of ${supervisors.length}) ${mb(mean((one) => one.rssBytes))} (${mb(mean((one) => one.liveBytes))} live), ${mean((one) => one.fds).toFixed(0)} fds, lag ${mean((one) => one.lagMaxMs).toFixed(0)} ms`,
     `lab ${mb(process.memoryUsage().rss)}`,
   ].join(" | ");
 }

@@ -1,11 +1,12 @@
 // controls.ts: what each backstop is worth: its faults with it and without it, all else the same. With it
 // off there must be hangs: that is also the proof that the lab would see one.
 import { startBelay } from "../adapters/belay.ts";
+import type { BelayAdapter } from "../adapters/belay.ts";
 import { configForControl } from "../adapters/lab-config.ts";
 import type { Backstop } from "../adapters/lab-config.ts";
 import type { Fault, FaultKind } from "../faults/fault.ts";
 import type { FaultMix } from "../faults/schedule.ts";
-import { noticeMs } from "../oracles/bounds.ts";
+import { limitMs, noticeMs } from "../oracles/bounds.ts";
 import { columns } from "../report/table.ts";
 import { plannedMs } from "../work/plan.ts";
 import { planRun } from "./plan-run.ts";
@@ -47,18 +48,43 @@ export interface ControlOptions {
   backstops: readonly Backstop[];
   /** Of each backstop, with it and without it. One exec runs in each. */
   sandboxes: number;
+  /** Called when all programs are up; from then on the controls mostly wait. */
+  onStarted?: () => void;
   onProgress?: (text: string) => void;
 }
 
 export async function runControls(options: ControlOptions): Promise<ControlRow[]> {
-  // All of them at once: they mostly wait, each for the limit of an exec that hangs.
-  return await Promise.all(options.backstops.map((backstop) => runControl(backstop, options)));
+  await using systems = new AsyncDisposableStack();
+  const start = async (backstop: Backstop, without: ReadonlySet<Backstop>) => {
+    const { sandboxes } = options;
+    return systems.use(
+      await startBelay({ sandboxes, config: configForControl(backstop), without }),
+    );
+  };
+  // All are up before the first exec: next to a start of dozens of programs it would not run yet when it is struck.
+  const sides = await Promise.all(
+    options.backstops.map(async (backstop) => ({
+      backstop,
+      withIt: await start(backstop, new Set()),
+      withoutIt: await start(backstop, new Set([backstop])),
+    })),
+  );
+  options.onStarted?.();
+  // And then all of them at once: they mostly wait, each for the limit of an exec that hangs.
+  return await Promise.all(sides.map((side) => runControl(side, options)));
 }
 
-async function runControl(backstop: Backstop, options: ControlOptions): Promise<ControlRow> {
+interface ControlSides {
+  backstop: Backstop;
+  withIt: BelayAdapter;
+  withoutIt: BelayAdapter;
+}
+
+async function runControl(sides: ControlSides, options: ControlOptions): Promise<ControlRow> {
+  const { backstop } = sides;
   const [withIt, withoutIt] = await Promise.all([
-    runSide(backstop, new Set(), options),
-    runSide(backstop, new Set([backstop]), options),
+    runSide(backstop, sides.withIt, options),
+    runSide(backstop, sides.withoutIt, options),
   ]);
   const kinds = Object.keys(matchingFaults(backstop)) as FaultKind[];
   const config = configForControl(backstop);
@@ -76,19 +102,20 @@ async function runControl(backstop: Backstop, options: ControlOptions): Promise<
   return row;
 }
 
-/** The command runs, silently, when the fault comes; the fault stays until the exec has ended or is hung. */
+/** The command runs, silently, when the fault comes; the fault stays so much longer than the lab waits for an end. */
 const commandSeconds = 4;
 const strikeAfterMs = 2_000;
-const faultMs = 22_000;
+const faultMarginMs = 2_000;
 
 /** Execs of which each is struck by a fault that only this backstop ends in time. */
 export function planControl(
   backstop: Backstop,
   size: { seed: number; execs: number; sandboxes: number },
 ): RunPlan {
+  const config = configForControl(backstop);
   const plan = planRun({
     ...size,
-    config: configForControl(backstop),
+    config,
     faultRate: 1,
     globalRate: 0,
     faults: matchingFaults(backstop),
@@ -98,20 +125,24 @@ export function planControl(
     const work = { ...exec.work, seconds: commandSeconds };
     return { ...exec, work, caller: {}, plannedMs: plannedMs(work, {}) };
   });
-  const faults = plan.faults.map((fault): Fault => {
-    return { ...fault, direction: "both", afterMs: strikeAfterMs, durationMs: faultMs };
+  const faults = plan.faults.map((planned): Fault => {
+    const fault: Fault = { ...planned, direction: "both", afterMs: strikeAfterMs };
+    const exec = execs[fault.exec]!;
+    const endless = { ...fault, durationMs: Infinity };
+    const strike = { fault: endless, sandbox: exec.sandbox, startedMs: 0, notes: [] };
+    const hungAfterMs = limitMs(exec, [strike], config, { isRunning: true });
+    return { ...fault, durationMs: hungAfterMs - strikeAfterMs + faultMarginMs };
   });
   return { execs, faults };
 }
 
 async function runSide(
   backstop: Backstop,
-  without: ReadonlySet<Backstop>,
+  adapter: BelayAdapter,
   { seed, sandboxes }: ControlOptions,
 ): Promise<LabRun> {
   const config = configForControl(backstop);
   const plan = planControl(backstop, { seed, execs: sandboxes, sandboxes });
-  await using adapter = await startBelay({ sandboxes, config, without });
   return await runLab({ adapter, config, ...plan, lanes: 1, checkLeaks: false });
 }
 

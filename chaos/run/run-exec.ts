@@ -1,7 +1,7 @@
 // run-exec.ts: one exec of the lab, from its call to its verdict.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { sleepMs, startTimer } from "@belay/e2e";
+import { sleepMs } from "@belay/e2e";
 import type { Adapter, Call, CallerView } from "../adapters/adapter.ts";
 import type { LabConfig } from "../adapters/lab-config.ts";
 import type { Fault, Strike } from "../faults/fault.ts";
@@ -49,7 +49,7 @@ export async function callExec(
     environment: markers(exec),
     input: inputOf(exec.work),
   });
-  for (const fault of faults) startTimer(fault.afterMs, () => deps.strikes.add(fault, exec));
+  for (const fault of faults) deps.strikes.plan(fault, exec);
   const watching = watchForHang(exec, call, deps);
   const view = await call.view;
   watching.stop();

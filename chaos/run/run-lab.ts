@@ -61,7 +61,7 @@ export async function runLab(options: LabRunOptions): Promise<LabRun> {
     const before = await adapter.holdings();
     const gaugesBefore = await adapter.gauges();
     const results = await runLanes(options, deps, faultsByExec(faults));
-    await strikes.allWell();
+    await strikes.end();
     const { leaks, after } =
       options.checkLeaks === false
         ? { leaks: [], after: [] }
@@ -81,6 +81,7 @@ export async function runLab(options: LabRunOptions): Promise<LabRun> {
       parallelism,
     };
   } finally {
+    await strikes.end();
     await rm(sideFolder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

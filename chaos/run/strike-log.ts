@@ -1,5 +1,7 @@
 // strike-log.ts: injects the faults that are due, one at a time on each path, and knows which of them were
 // on an exec's path.
+import { startTimer } from "@belay/e2e";
+import type { Timer } from "@belay/e2e";
 import type { Adapter } from "../adapters/adapter.ts";
 import { globalFaults, touches } from "../faults/fault.ts";
 import type { Fault, Strike } from "../faults/fault.ts";
@@ -11,6 +13,9 @@ export class StrikeLog {
   /** By sandbox, the end of the last strike on its path: two at once would heal each other. */
   readonly #paths = new Map<number | "all", Promise<void>>();
   readonly #running = new Set<Promise<void>>();
+  /** Faults whose time has not come. */
+  readonly #planned = new Set<Timer>();
+  #over = false;
   readonly #onFailure: (text: string) => void;
 
   /** @param onFailure called when a fault could not be injected, or its path did not get well. */
@@ -19,8 +24,17 @@ export class StrikeLog {
     this.#onFailure = onFailure;
   }
 
+  /** To be called with the exec: the fault comes so long after it as it says. */
+  plan(fault: Fault, exec: PlannedExec): void {
+    const timer = startTimer(fault.afterMs, () => {
+      this.#planned.delete(timer);
+      this.#add(fault, exec);
+    });
+    this.#planned.add(timer);
+  }
+
   /** Strikes when no other fault is on that path any more. Never rejects. */
-  add(fault: Fault, exec: PlannedExec): void {
+  #add(fault: Fault, exec: PlannedExec): void {
     const sandbox = globalFaults.has(fault.kind) ? undefined : exec.sandbox;
     const path = sandbox ?? "all";
     const turn = this.#paths.get(path) ?? Promise.resolve();
@@ -31,6 +45,7 @@ export class StrikeLog {
   }
 
   async #strike(fault: Fault, sandbox: number | undefined, of: number): Promise<void> {
+    if (this.#over) return;
     const strike: Strike = { fault, sandbox, startedMs: performance.now(), notes: [] };
     this.strikes.push(strike);
     if (!this.#adapter.supports(fault.kind)) {
@@ -57,8 +72,13 @@ export class StrikeLog {
     this.strikes = this.strikes.filter(({ wellMs }) => wellMs === undefined || wellMs >= beforeMs);
   }
 
-  /** Resolves when no fault is on any path. */
-  async allWell(): Promise<void> {
+  /**
+   * After the last exec: what has not struck by then would strike whoever uses the system next, or start
+   * programs of one that is being taken down. Resolves when no fault is on any path.
+   */
+  async end(): Promise<void> {
+    this.#over = true;
+    for (const timer of this.#planned) timer.cancel();
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 }

@@ -13,6 +13,7 @@ import { evidence, strike, withError } from "./support/evidence.ts";
 const holdings: Holdings = {
   name: "gateway",
   rssBytes: 100e6,
+  liveBytes: 20e6,
   fds: 50,
   sockets: 10,
   resources: { Timeout: 8 },
@@ -72,6 +73,7 @@ describe("leaks", () => {
     ["sockets", { sockets: 14 }],
     ["descriptors", { fds: 151 }],
     ["timers", { resources: { Timeout: 15 } }],
+    ["live bytes", { liveBytes: 40e6 }],
     ["memory", { rssBytes: 300e6 }],
   ])("are %s that grew", (what, change) => {
     const [leak] = judgeHoldings([holdings], [{ ...holdings, ...change }]);
@@ -79,7 +81,8 @@ describe("leaks", () => {
   });
 
   it("are not what is within the tolerance", () => {
-    expect(judgeHoldings([holdings], [{ ...holdings, sockets: 12, rssBytes: 180e6 }])).toEqual([]);
+    const grown = { ...holdings, sockets: 12, liveBytes: 30e6, rssBytes: 180e6 };
+    expect(judgeHoldings([holdings], [grown])).toEqual([]);
   });
 
   it("are not overlooked in a process that is gone", () => {

@@ -1,5 +1,6 @@
 // The work itself, run by nobody but the kernel: what it writes down is what it does.
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,27 +35,33 @@ async function run(work: Work, side: string, signal?: NodeJS.Signals) {
   child.stdin.end(inputOf(work));
   if (signal !== undefined)
     child.stdout.once("data", () => process.kill(-(child.pid ?? Number.NaN), signal));
-  const { promise, resolve } = Promise.withResolvers<{
-    code: number | null;
-    name: string | null;
-  }>();
-  // What it leaves behind holds its output open: the end of the process is what counts here.
-  child.once("exit", (code, name) => setTimeout(() => resolve({ code, name }), 50));
-  const { code, name } = await promise;
+  const closed = once(child, "close");
+  const [code, name] = (await once(child, "exit")) as [number | null, string | null];
+  const recorded = await readSideFiles(side);
+  // What is left of it may hold its output open: without that, the output ends, and all of it has been read.
+  // Not only what it records: a child that is being forked as a signal comes to its group does not get it.
+  for (const pid of [...recorded.leftBehind, -(child.pid ?? Number.NaN)]) endIfThere(pid);
+  await closed;
   const streams = Object.fromEntries(
     (["stdout", "stderr"] as const).map((each) => {
       const { receivedBytes } = checks[each];
       return [each, { receivedBytes, differences: checks[each].finish() }];
     }),
   ) as ReturnType<typeof evidence>["view"]["streams"];
-  const recorded = await readSideFiles(side);
-  for (const pid of recorded.leftBehind) process.kill(pid, "SIGKILL");
   return { code, name: name?.replace("SIG", "") ?? "", streams, recorded };
+}
+
+function endIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended since.
+  }
 }
 
 describe("work", () => {
   it.each(kinds)("%s is as planned, and writes down what it does", async (kind) => {
-    for (let n = 0; n < 3; n++) {
+    const runOne = async (n: number) => {
       const { work, plannedMs } = planExec(11, n, 0, { [kind]: 1 }, limits);
       const side = await mkdtemp(join(folder, `${kind}-`));
       const { code, name, streams, recorded } = await run(work, side);
@@ -68,7 +75,8 @@ describe("work", () => {
       );
       const found = judge({ ...good, view }).filter(({ oracle }) => oracle !== "lied");
       expect(found).toEqual([]);
-    }
+    };
+    await Promise.all([0, 1, 2].map(runOne));
   });
 
   it("writes down that TERM reached it, and the code it then ended with", async () => {
