@@ -55,17 +55,11 @@ interface OurEnds {
 }
 
 function start(spec: ProcessSpec, stdio: StdioOptions, ours: OurEnds | undefined): StartResult {
-  let child: ChildProcess;
-  let failed: Promise<Error>;
-  try {
-    [child, failed] = execute(programOf(spec), spec, stdio);
-    if (child.pid === undefined && spec.command.is === "argv") {
-      [child, failed] = execute(programInShell(spec), spec, stdio);
-    }
-  } catch (error) {
-    return { is: "failed", error: Promise.resolve(error as Error) }; // E2BIG, NUL
+  let [child, failed] = execute(programOf(spec), spec, stdio);
+  if (child?.pid === undefined && spec.command.is === "argv") {
+    [child, failed] = execute(programInShell(spec), spec, stdio);
   }
-  if (child.pid === undefined) return { is: "failed", error: failed };
+  if (child?.pid === undefined) return { is: "failed", error: failed };
 
   const streams = ours
     ? {
@@ -81,9 +75,13 @@ function execute(
   { file, argv0, args, cwd }: Program,
   { environment }: ProcessSpec,
   stdio: StdioOptions,
-): [ChildProcess, Promise<Error>] {
-  const child = spawn(file, args, { argv0, env: environment, stdio, detached: true, cwd });
-  return [child, new Promise((resolve) => child.on("error", resolve))];
+): [ChildProcess | undefined, Promise<Error>] {
+  try {
+    const child = spawn(file, args, { argv0, env: environment, stdio, detached: true, cwd });
+    return [child, new Promise((resolve) => child.on("error", resolve))];
+  } catch (error) {
+    return [undefined, Promise.resolve(error as Error)]; // E2BIG, NUL; ENOTDIR of a directory
+  }
 }
 
 function handle(

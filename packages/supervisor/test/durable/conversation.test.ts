@@ -63,11 +63,14 @@ describe("an exec that is started and followed", () => {
     expect(String(stderr)).toContain("no-such-program");
   });
 
-  it("ends with 126 when its directory cannot be entered, and says so", async () => {
-    const { exit, stderr } = await run("e1", ["true"], { workdir: "/no/such" });
-    expect(exit).toMatchObject({ reason: "exited", exitCode: 126 });
-    expect(String(stderr)).toContain("/no/such");
-  });
+  it.each(["/no/such", "/etc/passwd"])(
+    "ends with 126 when its directory %s cannot be entered, and says so",
+    async (workdir) => {
+      const { exit, stderr } = await run("e1", ["true"], { workdir });
+      expect(exit).toMatchObject({ reason: "exited", exitCode: 126 });
+      expect(String(stderr)).toContain(workdir);
+    },
+  );
 
   it("tells the signal that ended it", async () => {
     const { exit } = await run("e1", sh("kill -KILL $$"));
@@ -199,11 +202,16 @@ describe("a follower", () => {
   });
 
   it("that stops reading delays nobody else", async () => {
-    const stuck = await client.open();
-    const spec = { logBytes: 1_000_000n };
-    stuck.send("e1", startAndFollow(sh("head -c 20000000 /dev/zero"), spec));
-    const reader = await client.open();
-    reader.send("e1", startAndFollow(sh("head -c 20000000 /dev/zero"), spec));
+    // More than a channel's window, so that neither can be too far ahead of the other at first.
+    const spec = { logBytes: 8_000_000n, stdin: true };
+    const start = startAndFollow(sh("read -r _; head -c 20000000 /dev/zero"), spec);
+    const [stuck, reader] = [await client.open(), await client.open()];
+    for (const channel of [stuck, reader]) channel.send("e1", start);
+    await until("both follow", () => bench.durable.list()[0]?.info().followers === 2);
+    await client.ask("e1", {
+      case: "stdin",
+      value: { offset: 0n, data: Buffer.from("\n"), end: true },
+    });
     const { stdout, exit } = await reader.followToEnd();
     expect(stdout).toHaveLength(20_000_000);
     expect(exit).toMatchObject({ exitCode: 0, stdout: { bytes: 20_000_000n } });
