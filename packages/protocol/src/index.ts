@@ -10,6 +10,7 @@ export {
 export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
 export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
 export { gatewayAudience, isExecId, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
+export { loopbackAddresses } from "./loopback.ts";
 export { SSH_CLIENT_SERVICE } from "./relay-services.ts";
 export { EXEC_SUBSYSTEM, SUPERVISOR_FEATURES } from "./supervisor-features.ts";
 export type { SupervisorFeature } from "./supervisor-features.ts";
@@ -54,6 +55,7 @@ export type {
   RelayFrame,
   RelayOpen,
   SupervisorMessage,
+  TcpRelayTarget,
 } from "./gen/openshell/v1/supervisor_pb.ts";
 
 export {

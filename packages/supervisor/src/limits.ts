@@ -30,6 +30,21 @@ export interface SupervisorLimits {
   /** Channels of one SSH connection at once: sessions and forwards. */
   readonly sshChannels: number;
 
+  /** From the SYN to a relay's TCP target until it has answered; shorter than the gateway's wait for
+   * the relay, so that the gateway hears what is wrong. */
+  readonly tcpDialMs: number;
+  /** A TCP target takes what is still to be sent to it within this, after its relay has ended. */
+  readonly tcpFlushMs: number;
+
+  /** Files and directories that one SFTP session may have open. */
+  readonly sftpHandles: number;
+  /** Requests of one SFTP session that are served at once; the others wait in the channel's window. */
+  readonly sftpRequests: number;
+  /** An SFTP packet, in bytes. OpenSSH's limit. */
+  readonly sftpPacketBytes: number;
+  /** What one SFTP request reads, and what its clients are told to write with one. */
+  readonly sftpTransferBytes: number;
+
   /** How long a process whose relay broke may run on, unread; Infinity: for ever. */
   readonly orphanWindowMs: number;
   /** Execs that run at the first stop signal may finish within this. Docker sends KILL 10 s after
@@ -114,6 +129,14 @@ export const defaultLimits: SupervisorLimits = {
 
   sshKeepalive: { intervalMs: 15_000, missed: 3 },
   sshHandshakeMs: 10_000,
+
+  tcpDialMs: 5_000,
+  tcpFlushMs: 5_000,
+
+  sftpHandles: 256,
+  sftpRequests: 32,
+  sftpPacketBytes: 256 * 1024,
+  sftpTransferBytes: 64 * 1024,
 
   orphanWindowMs: 45_000,
   drainTimeoutMs: 3_000,

@@ -3,6 +3,7 @@ import type { RelayPipe } from "@belay/relay-core";
 import { untilAbort } from "@belay/relay-core";
 import type { OutputStream } from "../execs/exec-client.ts";
 import type { HardenedChannel } from "./harden-channel.ts";
+import { isOpen } from "./ssh2-internals.ts";
 
 /** One wait for all channels of a connection: ssh2 itself ignores that the pipe under it is full. */
 export class PipeRoom {
@@ -41,12 +42,9 @@ export class ChannelWriter {
     const target = stream === "stdout" ? this.#channel : this.#channel.stderr;
     try {
       // The callback comes when all of it is within the peer's window.
-      const sent = new Promise<boolean>((resolve) =>
-        target.write(chunk, (error) => resolve(!error)),
-      );
-      if (!(await untilAbort(sent, this.#gone))) return false;
+      await untilAbort(new Promise<void>((sent) => target.write(chunk, () => sent())), this.#gone);
       await this.#room.wait({ signal: this.#gone }); // a peer may grant any window
-      return true;
+      return isOpen(this.#channel);
     } catch {
       return false;
     }

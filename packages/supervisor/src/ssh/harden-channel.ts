@@ -5,7 +5,8 @@
 // - stderr runs out of window after stdout had: the next WINDOW_ADJUST finds stdout's old chunk and
 //   sends it again. The client gets bytes twice, then the channel breaks.
 // - both wait: stdout takes the whole new window, and nobody resumes stderr. The exec hangs.
-// And a write that waits when the channel closes is never called back.
+// And a write that waits when the channel closes is never called back. Here it is, and without an error:
+// one would keep the other direction's `end` from ever coming.
 //
 // So both streams' `_write` are replaced by one queue with a place for each. ssh2's handler of
 // WINDOW_ADJUST calls `_chunkcb` when `_waitWindow` is set and there is no `_chunk`: that is the hook.
@@ -42,7 +43,7 @@ export function hardenChannel(plain: ServerChannel, closed: AbortSignal): Harden
   const writeTo =
     (name: "stdout" | "stderr"): StreamWrite =>
     (data, _encoding, done) => {
-      if (closed.aborted || channel.outgoing.state !== "open") return done(new ChannelClosed());
+      if (closed.aborted || channel.outgoing.state !== "open") return done();
       waiting[name] = { data, sentBytes: 0, done };
       flush();
     };
@@ -51,27 +52,19 @@ export function hardenChannel(plain: ServerChannel, closed: AbortSignal): Harden
   channel.stderr._write = writeTo("stderr");
   channel._chunk = undefined;
   channel._chunkcb = flush;
-  // A reader that goes away is told by `closed`; without listeners the errors would end the process.
+  // Whatever breaks is told by `closed`; without listeners the errors would end the process.
   channel.on("error", () => {});
   channel.stderr.on("error", () => {});
   closed.addEventListener("abort", () => {
-    for (const { done } of Object.values(waiting)) done(new ChannelClosed());
+    for (const { done } of Object.values(waiting)) done();
   });
   return channel;
-}
-
-class ChannelClosed extends Error {
-  override readonly name = "ChannelClosed";
-
-  constructor() {
-    super("the SSH channel is closed");
-  }
 }
 
 interface Waiting {
   readonly data: Buffer;
   sentBytes: number;
-  readonly done: (error?: Error) => void;
+  readonly done: () => void;
 }
 
 /** SSH_EXTENDED_DATA_STDERR */

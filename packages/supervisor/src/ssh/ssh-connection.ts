@@ -10,6 +10,7 @@ import type { SupervisorLimits } from "../limits.ts";
 import type { PipePool } from "../process/pipe-pool.ts";
 import { PipeRoom } from "./channel-writer.ts";
 import { serveExecSession } from "./exec-session.ts";
+import { serveForward } from "./forward.ts";
 import { OwnedPipes } from "./session-pipes.ts";
 import type { AcceptedVariables } from "./session-requests.ts";
 import { answerLateRequests, refuseChannel } from "./ssh2-internals.ts";
@@ -23,6 +24,8 @@ export interface ConnectionOptions {
   readonly execs: ExecTable;
   readonly durable: DurableExecs;
   readonly accepts: AcceptedVariables;
+  /** The name that the client gives itself. */
+  readonly clientSoftware: string;
   readonly limits: SupervisorLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -37,7 +40,7 @@ export interface ConnectionContext extends Omit<ConnectionOptions, "firstPipes" 
   readonly tasks: TaskScope;
 }
 
-/** Agents, X11, and forwarding to us have no listeners: ssh2 refuses them. */
+/** Forwarding from the sandbox, and to its sockets with names, has no listeners: ssh2 refuses it. */
 export function serveConnection(connection: Connection, options: ConnectionOptions): void {
   const { pipe, firstPipes, log, limits } = options;
   const gone = watchClient(pipe);
@@ -56,6 +59,14 @@ export function serveConnection(connection: Connection, options: ConnectionOptio
     const ahead = hasSession ? undefined : firstPipes;
     hasSession = true;
     tasks.run((signal) => openSession({ accept, reject, place, ahead }, signal));
+  });
+  connection.on("tcpip", (accept, reject, info) => {
+    const place = places.take();
+    if (!place) return refuseFull(reject);
+    tasks.run(async () => {
+      using _place = place;
+      await serveForward({ connection, accept, reject, info }, context);
+    });
   });
 
   async function openSession(

@@ -62,10 +62,11 @@ export class SshServer {
       firstPipes[Symbol.dispose]();
     });
     // A server of its own for each relay: ssh2 does not say which of its streams a connection is on.
-    const server = new ssh2.Server(this.#config, (connection) => {
+    const server = new ssh2.Server(this.#config, (connection, { header }) => {
       connection.on("ready", () => handshake.cancel());
       this.#admit(connection, relay);
-      serveConnection(connection, { ...this.#options, ...relay, firstPipes });
+      const clientSoftware = header.versions.software;
+      serveConnection(connection, { ...this.#options, ...relay, firstPipes, clientSoftware });
     });
     injectStream(server, pipe);
   }

@@ -26,7 +26,6 @@ export interface PrivateChannel extends ServerChannel {
   /** In ssh2's types: of the client only. */
   exit(status: number): void;
   exit(signal: string, coreDumped: boolean, message: string): void;
-  /** "I send no more"; its `end()` would also close. */
   eof(): void;
   close(): void;
 }
@@ -50,6 +49,36 @@ export function takeRequestsAfterEof(session: Session): void {
   session.on("eof", () => {
     (session as Session & { _ending: boolean })._ending = false;
   });
+}
+
+/** Whether what is written to it may still be sent. */
+export function isOpen(channel: ServerChannel): boolean {
+  return (channel as PrivateChannel).outgoing.state === "open";
+}
+
+/** "I send no more": ssh2's `end()` would close a server's channel with it. */
+export function sendEof(channel: ServerChannel): void {
+  (channel as PrivateChannel).eof();
+}
+
+/** No more in either direction. No effect when it is closed. */
+export function closeChannel(channel: ServerChannel): void {
+  (channel as PrivateChannel).close();
+}
+
+/**
+ * Aborts when either side closes the channel: ssh2's own `close` event waits until everything that
+ * had come was read. Not when the connection ends.
+ */
+export function whenClosed(channel: ServerChannel): AbortSignal {
+  const closed = new AbortController();
+  const own = channel as PrivateChannel;
+  const close = own.close.bind(own);
+  own.close = () => {
+    close(); // to a CLOSE of the client, ssh2 answers with this, too
+    closed.abort();
+  };
+  return closed.signal;
 }
 
 interface PrivateConnection {

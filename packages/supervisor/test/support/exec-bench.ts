@@ -180,6 +180,11 @@ export class SshExecClient {
     this.pair.server.receive = () => Promise.resolve();
   }
 
+  /** From now on, nothing of the server's leaves its relay. */
+  stall(): void {
+    this.pair.client.receive = () => new Promise(() => {});
+  }
+
   /** @throws when the server refuses the request. */
   async exec(command: string, options: ExecOptions = {}): Promise<ClientExec> {
     return new Promise((resolve, reject) => {
@@ -226,6 +231,15 @@ export class ClientExec {
       stderr: Buffer.concat(stderr),
       eof: this.#connection.eof,
     };
+  }
+
+  /** Lets the server send so many bytes more. */
+  grantWindow(bytes: number): void {
+    const { outgoing } = this.channel as unknown as { outgoing: { id: number } };
+    const { _protocol } = this.#connection.client as unknown as {
+      _protocol: { channelWindowAdjust(id: number, bytes: number): void };
+    };
+    _protocol.channelWindowAdjust(outgoing.id, bytes);
   }
 
   /** Asks for a second command on this channel, and for an answer. */

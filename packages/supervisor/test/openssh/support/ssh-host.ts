@@ -33,6 +33,11 @@ export class SshHost implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** How many are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** As `belay ssh-config` would print it: a host named `box`. */
   get config(): string {
     return join(this.directory, "config");
