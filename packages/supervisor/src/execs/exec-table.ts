@@ -45,6 +45,11 @@ export class ExecTable {
     return this.#options.shell;
   }
 
+  /** What every command inherits. */
+  get inherited(): Environment {
+    return this.#options.inherited;
+  }
+
   get size(): number {
     return this.#execs.size;
   }

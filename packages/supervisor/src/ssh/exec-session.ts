@@ -11,7 +11,16 @@ import { loginShell } from "./login-shell.ts";
 import type { OwnedPipes } from "./session-pipes.ts";
 import { SessionRequests } from "./session-requests.ts";
 import type { ConnectionContext } from "./ssh-connection.ts";
+import { serveSftpSubsystem } from "./sftp-subsystem.ts";
 import { takeRequestsAfterEof } from "./ssh2-internals.ts";
+
+type ServeSubsystem = (channel: ServerChannel, context: ConnectionContext) => Promise<void>;
+
+/** `gone` is here that of the channel. */
+const SUBSYSTEMS: ReadonlyMap<string, ServeSubsystem> = new Map([
+  [EXEC_SUBSYSTEM, (channel, context) => new ExecConversation(channel, context).run()],
+  ["sftp", serveSftpSubsystem],
+]);
 
 /** Agents and X11 have no listeners here: ssh2 refuses them. */
 export function serveExecSession(
@@ -25,6 +34,7 @@ export function serveExecSession(
   const gone = AbortSignal.any([context.gone, closedBy(session)]);
   gone.addEventListener("abort", () => pipes[Symbol.dispose](), { once: true });
   let exec: Exec | undefined;
+  let isServed = false;
 
   takeRequestsAfterEof(session);
   session.on("eof", () => (input.isOver = true));
@@ -45,16 +55,18 @@ export function serveExecSession(
     accept?.();
   });
   session.on("exec", (accept, reject, { command }) => run(command, accept, reject));
-  session.on("subsystem", (accept, reject, { name }) => {
-    if (exec || name !== EXEC_SUBSYSTEM) return reject?.();
-    pipes.giveBack(context.pipePool); // each exec takes its own
-    const conversation = new ExecConversation(accept(), { ...context, gone });
-    context.tasks.run(() => conversation.run());
-  });
   session.on("shell", (accept, reject) => run(loginShell(execs.shell), accept, reject));
+  session.on("subsystem", (accept, reject, { name }) => {
+    const serve = isServed ? undefined : SUBSYSTEMS.get(name);
+    if (!serve) return reject?.();
+    isServed = true;
+    pipes.giveBack(context.pipePool); // the session itself starts no command
+    const channel = accept();
+    context.tasks.run(() => serve(channel, { ...context, gone }));
+  });
 
   function run(commandLine: string, accept: () => ServerChannel, reject: () => void): void {
-    if (exec) return reject?.();
+    if (isServed) return reject?.();
     const made = requests.execRequest(commandLine);
     if ("refusal" in made) {
       log.warn("exec.refused", { reason: made.refusal });
@@ -63,6 +75,7 @@ export function serveExecSession(
     // From here to `run` in one turn: ssh2 drops what comes for a session without a channel.
     const start = execs.start(made.request, pipes.take());
     if (start.is === "failed") return void refuse(start.error, reject, context);
+    isServed = true;
     exec = start.run(
       new ChannelClient({
         channel: accept(),
