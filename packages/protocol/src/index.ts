@@ -10,6 +10,7 @@ export {
 export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
 export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
 export { gatewayAudience, isExecId, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
+export { loopbackAddresses } from "./loopback.ts";
 export { SSH_CLIENT_SERVICE } from "./relay-services.ts";
 export { EXEC_SUBSYSTEM, SUPERVISOR_FEATURES } from "./supervisor-features.ts";
 export type { SupervisorFeature } from "./supervisor-features.ts";
@@ -32,8 +33,26 @@ export type {
   Sandbox,
   SandboxResponse,
 } from "./gen/openshell/v1/sandbox_pb.ts";
-export { HealthResponseSchema, ServiceStatus } from "./gen/openshell/v1/access_pb.ts";
-export type { HealthResponse } from "./gen/openshell/v1/access_pb.ts";
+export {
+  CreateSshSessionResponseSchema,
+  GetCurrentUserResponseSchema,
+  GetGatewayInfoResponseSchema,
+  HealthResponseSchema,
+  RevokeSshSessionResponseSchema,
+  ServiceStatus,
+  TcpForwardFrameSchema,
+  TcpForwardInitSchema,
+} from "./gen/openshell/v1/access_pb.ts";
+export type {
+  CreateSshSessionRequest,
+  CreateSshSessionResponse,
+  GetCurrentUserResponse,
+  HealthResponse,
+  RevokeSshSessionRequest,
+  RevokeSshSessionResponse,
+  TcpForwardFrame,
+  TcpForwardInit,
+} from "./gen/openshell/v1/access_pb.ts";
 export { ExecSandboxEventSchema, ExecSandboxRequestSchema } from "./gen/openshell/v1/exec_pb.ts";
 export type {
   ExecSandboxEvent,
@@ -50,6 +69,7 @@ export type {
   RelayFrame,
   RelayOpen,
   SupervisorMessage,
+  TcpRelayTarget,
 } from "./gen/openshell/v1/supervisor_pb.ts";
 
 export {
