@@ -30,6 +30,14 @@ export interface SupervisorLimits {
   /** Channels of one SSH connection at once: sessions and forwards. */
   readonly sshChannels: number;
 
+  /** From the SYN to a relay's TCP target until it has answered; shorter than the gateway's wait for
+   * the relay, so that the gateway hears what is wrong. */
+  readonly tcpDialMs: number;
+  /** A TCP target takes what is still to be sent to it within this, after its relay has ended. */
+  readonly tcpFlushMs: number;
+  /** The gateway ends a relay that was taken back within this; then it is cut. */
+  readonly relayCloseMs: number;
+
   /** How long a process whose relay broke may run on, unread; Infinity: for ever. */
   readonly orphanWindowMs: number;
   /** Execs that run at the first stop signal may finish within this. Docker sends KILL 10 s after
@@ -80,6 +88,8 @@ export interface SupervisorLimits {
     /** Of the files of all logs. */
     readonly fileBytesInAll: number;
   };
+  /** Relays to TCP targets, pending ones too. */
+  readonly tcpRelays: number;
   /** Messages to the gateway that wait while the connection is full. */
   readonly sessionOutboxMessages: number;
   readonly relayPipe: RelayPipeLimits;
@@ -115,6 +125,10 @@ export const defaultLimits: SupervisorLimits = {
   sshKeepalive: { intervalMs: 15_000, missed: 3 },
   sshHandshakeMs: 10_000,
 
+  tcpDialMs: 5_000,
+  tcpFlushMs: 5_000,
+  relayCloseMs: 5_000,
+
   orphanWindowMs: 45_000,
   drainTimeoutMs: 3_000,
   terminationGraceMs: 5_000,
@@ -142,6 +156,7 @@ export const defaultLimits: SupervisorLimits = {
     memoryBytesInAll: 256 * 1024 * 1024,
     fileBytesInAll: 4 * 1024 * 1024 * 1024,
   },
+  tcpRelays: 1_024,
   sessionOutboxMessages: 1_024,
   relayPipe: { maxFrameBytes: 64 * 1024, bufferBytes: 256 * 1024 },
   commandLineBytes: 128 * 1024 - 1,
