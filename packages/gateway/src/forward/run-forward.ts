@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import { BelayError, TcpForwardFrameSchema, fromConnectError } from "@belay/protocol";
 import type { ErrorIds, TcpForwardFrame } from "@belay/protocol";
-import { untilAbort, waitAtMost } from "@belay/relay-core";
+import { sleep, untilAbort, waitAtMost } from "@belay/relay-core";
 import type { Clock, Handoff } from "@belay/relay-core";
 import type { Log } from "@belay/program";
 import type { GatewayLimits } from "../limits.ts";
@@ -59,7 +59,7 @@ export async function runForward(
     using _broken = end.onAbort((reason) => relay.fail(reason));
     log.info("forward.opened", { ...ids });
 
-    const sending = sendToTarget(received, relay, bytes);
+    const sending = sendToTarget(received, relay, bytes, deps);
     for await (const chunk of relay.pipe.iterator({ destroyOnReturn: false })) {
       for (const data of pieces(chunk as Buffer, limits.forwardFrameBytes)) {
         await outgoing.put(dataFrame(data), { signal: relay.ended });
@@ -99,6 +99,7 @@ async function sendToTarget(
   received: AsyncIterator<TcpForwardFrame>,
   relay: Relay,
   bytes: { toTarget: number },
+  { limits, clock }: Pick<RunForwardDeps, "limits" | "clock">,
 ): Promise<void> {
   try {
     for (let next = await received.next(); !next.done; next = await received.next()) {
@@ -111,6 +112,8 @@ async function sendToTarget(
       await untilAbort(taken, relay.ended);
       bytes.toTarget += payload.value.byteLength;
     }
+    // To the target, a caller that gave up must not look like one that has sent all.
+    await sleep(limits.callerEndSettleMs, clock, relay.ended);
     relay.pipe.end();
   } catch (error) {
     relay.fail(asCallersFailure(error));

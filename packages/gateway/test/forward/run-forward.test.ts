@@ -27,6 +27,10 @@ describe("a forward", () => {
     running.send("all");
     running.frames.end();
     target.resume();
+    await settled();
+    await scene.clock.advance(49);
+    expect(target.readableEnded).toBe(false);
+    await scene.clock.advance(1);
     await until(() => target.readableEnded);
     expect(await isSettled(running.ended)).toBe(false);
     target.write("the answer");
@@ -47,6 +51,8 @@ describe("a forward", () => {
     running.send("late");
     running.frames.end();
     target.resume();
+    await settled();
+    await scene.clock.advance(50);
     await until(() => target.readableEnded);
     await until(() => scene.relays.size === 0 && scene.forwards.open === 0);
     expect(scene.clock.pendingTimers).toBe(1); // the token's
@@ -90,6 +96,8 @@ describe("a forward", () => {
     expect(running.frames.waiting).toBeGreaterThan(32);
     let bytes = 0;
     target.on("data", (data: Buffer) => (bytes += data.length));
+    await until(() => bytes === 64 * chunk.length);
+    await scene.clock.advance(50);
     await until(() => target.readableEnded);
     expect(bytes).toBe(64 * chunk.length);
   });
@@ -137,12 +145,18 @@ describe("a forward breaks, and never looks complete,", () => {
     expect(scene.relays.size).toBe(0);
   });
 
-  it("when its client is gone: the target does not see an end", async () => {
+  it.each([
+    ["", false],
+    [", though its stream seemed to end first", true],
+  ])("when its client is gone%s: the target does not see an end", async (_how, endsFirst) => {
     await using scene = await forwardScene();
     const running = await scene.forward();
     const target = await scene.target();
     running.send("half of");
     await until(() => target.readableLength > 0);
+    target.resume();
+    if (endsFirst) running.frames.end();
+    await settled();
     running.caller.abort(new Error("stream reset"));
     await until(() => target.destroyed);
     expect(target.readableEnded).toBe(false);
