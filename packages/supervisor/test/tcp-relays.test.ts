@@ -73,18 +73,25 @@ describe("a TCP target", () => {
     await using target = await tcpTarget();
     // Its answer is not seen before the event loop has turned, and the limit has passed before that.
     const atOnce = { now: () => 0, pollIo: () => Promise.resolve(), setTimer: fireAtOnce };
-    const dialing = dialTcp(
-      { host: "127.0.0.1", port: target.port },
-      {
-        limitMs: 5_000,
-        clock: atOnce,
-        signal: never,
-      },
-    );
+    const slow = new ManualClock();
+    const dial = { limitMs: 5_000, signal: never };
+    const dialing = dialTcp({ host: "127.0.0.1", port: target.port }, { ...dial, clock: atOnce });
     await expect(dialing).rejects.toMatchObject({
       kind: "relay_refused",
       message: "tcp target did not answer within 5000 ms",
     });
+    // Connections are accepted in order: what became of that one is known when a later one has come.
+    const later = await dialTcp({ host: "127.0.0.1", port: target.port }, { ...dial, clock: slow });
+    await until("the later one", () =>
+      target.sockets.some((socket) => socket.remotePort === later.localPort),
+    );
+    for (const socket of target.sockets.filter((one) => one.remotePort !== later.localPort)) {
+      await until("the end of the one that was given up", () => {
+        socket.resume();
+        return socket.readableEnded || socket.destroyed;
+      });
+    }
+    later.destroy();
   });
 
   it("beyond the limit of TCP relays is refused, while an SSH relay is not", async () => {
@@ -136,6 +143,38 @@ describe("a TCP relay", () => {
     const received: Buffer[] = [];
     for await (const chunk of socket) received.push(chunk as Buffer);
     expect(Buffer.concat(received).toString()).toBe("late");
+  });
+
+  it("lets its target go when the gateway, after its half-close, wants no more", async () => {
+    await using bench = await RelaysBench.start();
+    await using target = await tcpTarget((socket) => socket.resume());
+    const { pipe } = await bench.open(target.port);
+    bench.plane.halfClose(pipe);
+    const socket = await target.socket();
+    await until("the half-close", () => socket.readableEnded);
+    expect(bench.relays.channelIds).toHaveLength(1);
+    pipe.destroy(); // ends the response, in order
+    await bench.relays.idle();
+    expect(bench.takenBack.size).toBe(0);
+  });
+
+  it("is whole when its target has sent all and then takes no more", async () => {
+    await using bench = await RelaysBench.start();
+    await using target = await tcpTarget((socket) => socket.end("whole"));
+    const { id, pipe } = await bench.open(target.port);
+    await until("the target's end", () => bench.plane.endMarks.has(id));
+    const socket = await target.socket();
+    socket.destroy();
+    await until("the target's close", () => socket.closed);
+    // The first bytes find nobody there, the next ones hear of it.
+    for (let count = 0; count < 20; count += 1) {
+      pipe.write("late");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    bench.plane.halfClose(pipe);
+    expect(await readAll(pipe)).toBe("whole");
+    await bench.relays.idle();
+    expect(bench.takenBack.size).toBe(0);
   });
 
   it("loses nothing of a large transfer with a slow reader, each way", async () => {
