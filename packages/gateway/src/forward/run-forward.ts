@@ -2,7 +2,12 @@
 // RPC: a client that vanishes takes only the reader of `outgoing` along.
 import { create } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
-import { BelayError, TcpForwardFrameSchema, fromConnectError } from "@belay/protocol";
+import {
+  BelayError,
+  SSH_CLIENT_SERVICE,
+  TcpForwardFrameSchema,
+  fromConnectError,
+} from "@belay/protocol";
 import type { ErrorIds, TcpForwardFrame } from "@belay/protocol";
 import { sleep, untilAbort, waitAtMost } from "@belay/relay-core";
 import type { Clock, Handoff } from "@belay/relay-core";
@@ -27,9 +32,6 @@ export interface Forward {
   readonly sandboxId: string;
   readonly target: RelayTarget;
 }
-
-/** Tells the supervisor's SSH server that the client is an OpenSSH, not one of the gateway's execs. */
-export const SSH_SERVICE = "ssh-session";
 
 /**
  * Gives the target's bytes, then ends or fails `outgoing`; never throws.
@@ -90,7 +92,7 @@ async function openRelay(
 ): Promise<Relay> {
   const session = await sessions.waitFor(sandboxId, { signal });
   using _turn = await openTurns.take(sandboxId, { signal });
-  const serviceId = target.case === "ssh" ? SSH_SERVICE : "";
+  const serviceId = target.case === "ssh" ? SSH_CLIENT_SERVICE : "";
   return await relays.open(session, { signal, target, serviceId });
 }
 

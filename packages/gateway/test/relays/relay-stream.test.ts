@@ -260,5 +260,6 @@ describe("the ends of a relay's directions, with another supervisor", () => {
     await settled();
     relay[Symbol.dispose]();
     await scope.idle();
+    expect(relay.pipe.destroyed).toBe(true);
   });
 });
