@@ -8,6 +8,8 @@ export interface GatewayConfig {
   readonly dataDir: string;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   readonly userTokensFile?: string;
+  /** Where clients reach the gateway; without it: where each has called. */
+  readonly publicUrl?: URL;
   readonly limits: GatewayLimits;
   /** Backstops that a fault test switches off; refused on any address but loopback. */
   readonly without: ReadonlySet<"session-fanout">;

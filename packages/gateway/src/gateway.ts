@@ -11,6 +11,9 @@ import { SandboxTokens } from "./auth/sandbox-tokens.ts";
 import { readUserTokens } from "./auth/user-tokens.ts";
 import type { GatewayConfig } from "./config.ts";
 import { ExecAdmission } from "./exec/exec-admission.ts";
+import { ForwardAdmission } from "./forward/forward-admission.ts";
+import { OpenTurns } from "./forward/open-turns.ts";
+import { SshSessions } from "./forward/ssh-sessions.ts";
 import { keepConnectionAlive } from "./ops/connection-keepalive.ts";
 import { answerHttp } from "./ops/http-endpoints.ts";
 import { listen } from "./ops/listener.ts";
@@ -59,10 +62,13 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     { execs: execCalls, execsPerSandbox: execCalls },
     "calls about execs",
   );
+  const sshSessions = await SshSessions.load(config.dataDir, limits, clock);
+  const forwards = new ForwardAdmission(limits);
   const metrics = new Metrics({
     sessions: () => sessions.size,
     relays: () => relays.size,
     runningExecs: () => admission.running,
+    openForwards: () => forwards.open,
   });
 
   const stopping = new AbortController();
@@ -80,6 +86,10 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     connections,
     admission,
     calls,
+    sshSessions,
+    forwards,
+    openTurns: new OpenTurns(limits, clock),
+    publicUrl: config.publicUrl,
     metrics,
     limits,
     clock,
@@ -126,28 +136,35 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
   await aborted(stop.draining);
   admission.drain();
   calls.drain();
-  log.info("gateway.draining", { runningExecs: admission.running, limitMs: limits.drainTimeoutMs });
-  await execsDone(admission, runtime, limits.drainTimeoutMs);
+  forwards.drain();
+  log.info("gateway.draining", {
+    runningExecs: admission.running,
+    openForwards: forwards.open,
+    limitMs: limits.drainTimeoutMs,
+  });
+  const work = { execs: admission, forwards };
+  await workDone(work, runtime, limits.drainTimeoutMs);
 
   stopping.abort(
     new BelayError("gateway_stopping", "the gateway stopped before the command had ended"),
   );
   const reason = new BelayError("session_lost", "the gateway is shutting down");
-  await execsDone(admission, runtime, limits.closeConnectionsMs);
+  await workDone(work, runtime, limits.closeConnectionsMs);
   for (const session of sessions.all()) session.end(reason);
   await listener.close(stop.now.aborted ? limits.closeConnectionsNowMs : limits.closeConnectionsMs);
   log.info("gateway.stopped", {});
 }
 
-/** Resolves when no exec runs any more, at the limit, or at the second stop signal. */
-async function execsDone(
-  admission: ExecAdmission,
+/** Resolves when no exec and no forward runs any more, at the limit, or at the second stop signal. */
+async function workDone(
+  { execs, forwards }: { execs: ExecAdmission; forwards: ForwardAdmission },
   { clock, stop }: GatewayRuntime,
   limitMs: number,
 ): Promise<void> {
-  if (admission.running === 0 || stop.now.aborted) return;
-  const wait = { what: "running execs", limitMs, kind: "gateway_stopping" } as const;
-  await waitAtMost(wait, clock, () => admission.idle(), { signal: stop.now }).catch(() => {});
+  if ((execs.running === 0 && forwards.open === 0) || stop.now.aborted) return;
+  const idle = async () => void (await Promise.all([execs.idle(), forwards.idle()]));
+  const wait = { what: "running execs and forwards", limitMs, kind: "gateway_stopping" } as const;
+  await waitAtMost(wait, clock, idle, { signal: stop.now }).catch(() => {});
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

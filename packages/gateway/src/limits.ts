@@ -12,9 +12,14 @@ export interface GatewayLimits {
 
   /** A new connection says which HTTP it speaks. */
   readonly firstBytesMs: number;
-  /** The first message of a ConnectSupervisor or RelayStream. */
+  /** The first message of a ConnectSupervisor, RelayStream or ForwardTcp. */
   readonly firstMessageMs: number;
-  /** An exec waits for its sandbox's session. */
+  /** A request may go on for so long after its response has ended; then its stream is closed. */
+  readonly requestLingerMs: number;
+  /** The end of a forward's request is taken for one when no reset has followed within this: Node's
+   * clients end a stream just before they reset it (0.5 to 5 ms, 40 ms behind a proxy; measured). */
+  readonly callerEndSettleMs: number;
+  /** An exec, or a forward, waits for its sandbox's session. */
   readonly sessionWaitMs: number;
   /** From RelayOpen to the RelayStream that claims it. */
   readonly relayWaitMs: number;
@@ -49,6 +54,17 @@ export interface GatewayLimits {
   readonly execsPerSandbox: number;
   /** Calls of ExecService that are under way. */
   readonly execCalls: number;
+  /** How long the token of an SSH session may be used. */
+  readonly sshSessionMs: number;
+  readonly sshSessionsPerSandbox: number;
+  /** Forwards that are open by one SSH session's token. */
+  readonly connectionsPerSshSession: number;
+  /** Forwards to the SSH server that are open in one sandbox. */
+  readonly sshPerSandbox: number;
+  /** Forwards to TCP ports that are open in one sandbox. */
+  readonly forwardsPerSandbox: number;
+  /** Forwards of one sandbox whose relays are being opened; more of them wait for their turn. */
+  readonly forwardsOpeningPerSandbox: number;
   readonly pendingRelays: number;
   readonly pendingRelaysPerSandbox: number;
   /** Channels on an SSH connection that execs share, spare ones and those that are being closed
@@ -72,6 +88,8 @@ export interface GatewayLimits {
   readonly outboundMessageBytes: number;
   /** Output per event. */
   readonly outputChunkBytes: number;
+  /** Data per frame of a forward. */
+  readonly forwardFrameBytes: number;
 }
 
 export const defaultLimits: GatewayLimits = {
@@ -81,6 +99,8 @@ export const defaultLimits: GatewayLimits = {
 
   firstBytesMs: 10_000,
   firstMessageMs: 10_000,
+  requestLingerMs: 10_000,
+  callerEndSettleMs: 50,
   sessionWaitMs: 15_000,
   relayWaitMs: 10_000,
   sshReadyMs: 10_000,
@@ -103,6 +123,12 @@ export const defaultLimits: GatewayLimits = {
   execs: 4_096,
   execsPerSandbox: 256,
   execCalls: 4_096,
+  sshSessionMs: 24 * 60 * 60 * 1_000,
+  sshSessionsPerSandbox: 1_024,
+  connectionsPerSshSession: 3,
+  sshPerSandbox: 20,
+  forwardsPerSandbox: 512,
+  forwardsOpeningPerSandbox: 16,
   pendingRelays: 256,
   pendingRelaysPerSandbox: 32,
   execsPerConnection: 64,
@@ -120,4 +146,5 @@ export const defaultLimits: GatewayLimits = {
   inboundMessageBytes: 4 * 1024 * 1024,
   outboundMessageBytes: 1024 * 1024,
   outputChunkBytes: 32 * 1024,
+  forwardFrameBytes: 64 * 1024,
 };

@@ -9,6 +9,7 @@ import {
   option,
   path,
   text,
+  url,
 } from "@belay/program";
 import type { OptionValues } from "@belay/program";
 import { isSandboxName } from "@belay/protocol";
@@ -58,6 +59,10 @@ const serveOptions = {
   userTokens: option(path("file"), {
     env: ["BELAY_USER_TOKENS"],
     help: "lines of SUBJECT TOKEN; without it callers on loopback need no token",
+  }),
+  publicUrl: option(url(), {
+    env: ["BELAY_PUBLIC_URL"],
+    help: "where clients reach this gateway, as SSH sessions tell them; default: where they called",
   }),
   logLevel: logLevelOption,
 
@@ -155,6 +160,14 @@ const serveOptions = {
     limits.drainTimeoutMs,
   ),
 
+  sshSessionMs: duration(
+    "BELAY_SSH_SESSION_MS",
+    WAITS,
+    "the token of an SSH session may be used for so long",
+    limits.sshSessionMs,
+    1,
+  ),
+
   maxSessions: cap("BELAY_MAX_SESSIONS", "supervisor sessions", limits.sessions),
   maxExecs: cap("BELAY_MAX_EXECS", "execs at once", limits.execs),
   maxExecsPerSandbox: cap(
@@ -163,6 +176,21 @@ const serveOptions = {
     limits.execsPerSandbox,
   ),
   maxExecCalls: cap("BELAY_MAX_EXEC_CALLS", "calls about durable execs at once", limits.execCalls),
+  maxConnectionsPerSshSession: cap(
+    "BELAY_MAX_CONNECTIONS_PER_SSH_SESSION",
+    "forwards at once by one SSH session's token",
+    limits.connectionsPerSshSession,
+  ),
+  maxSshPerSandbox: cap(
+    "BELAY_MAX_SSH_PER_SANDBOX",
+    "SSH connections at once to one sandbox",
+    limits.sshPerSandbox,
+  ),
+  maxForwardsPerSandbox: cap(
+    "BELAY_MAX_FORWARDS_PER_SANDBOX",
+    "forwards to TCP ports at once in one sandbox",
+    limits.forwardsPerSandbox,
+  ),
   maxPendingRelays: cap("BELAY_MAX_PENDING_RELAYS", "relays being opened", limits.pendingRelays),
   maxPendingRelaysPerSandbox: cap(
     "BELAY_MAX_PENDING_RELAYS_PER_SANDBOX",
@@ -241,6 +269,7 @@ export function toConfig(options: ServeOptions): GatewayConfig {
     ...(tlsCert !== undefined &&
       tlsKey !== undefined && { tls: { certFile: tlsCert, keyFile: tlsKey } }),
     ...(userTokens !== undefined && { userTokensFile: userTokens }),
+    ...(options.publicUrl && { publicUrl: options.publicUrl }),
     without: new Set(options.testWithout ?? []),
     limits: toLimits(options),
   };
@@ -273,6 +302,10 @@ function toLimits(options: ServeOptions): GatewayLimits {
     execs: options.maxExecs,
     execsPerSandbox: options.maxExecsPerSandbox,
     execCalls: options.maxExecCalls,
+    sshSessionMs: options.sshSessionMs,
+    connectionsPerSshSession: options.maxConnectionsPerSshSession,
+    sshPerSandbox: options.maxSshPerSandbox,
+    forwardsPerSandbox: options.maxForwardsPerSandbox,
     pendingRelays: options.maxPendingRelays,
     pendingRelaysPerSandbox: options.maxPendingRelaysPerSandbox,
     execsPerConnection: options.maxExecsPerConnection,

@@ -104,6 +104,48 @@ describe("runGateway", () => {
     expect((await client.listSandboxes({}, { headers })).sandboxes).toEqual([]);
   });
 
+  it("says who calls, and what it is", async () => {
+    await using scene = await gatewayScene("alice token-of-alice-01\n");
+    const client = createClient(OpenShell, createGrpcTransport({ baseUrl: await scene.ready() }));
+    const headers = { authorization: "Bearer token-of-alice-01" };
+    expect(await client.getCurrentUser({}, { headers })).toMatchObject({
+      subject: "alice",
+      displayName: "alice",
+      identityProvider: "oidc",
+    });
+    expect(await client.getGatewayInfo({}, { headers })).toMatchObject({
+      status: ServiceStatus.HEALTHY,
+      gatewayVersion: "9.9.9",
+      computeDrivers: [],
+    });
+    for (const call of [client.getCurrentUser({}), client.getGatewayInfo({})]) {
+      await expect(call).rejects.toMatchObject({ code: Code.Unauthenticated });
+    }
+  });
+
+  it("calls everybody the local user where no tokens are set", async () => {
+    await using scene = await gatewayScene();
+    const client = createClient(OpenShell, createGrpcTransport({ baseUrl: await scene.ready() }));
+    expect(await client.getCurrentUser({})).toMatchObject({
+      subject: "local",
+      identityProvider: "local_dev",
+    });
+  });
+
+  it("asks users for their tokens before anything of a forward", async () => {
+    await using scene = await gatewayScene("alice token-of-alice-01\n");
+    const client = createClient(OpenShell, createGrpcTransport({ baseUrl: await scene.ready() }));
+    const nothing = (async function* () {})();
+    const forward = client.forwardTcp(nothing)[Symbol.asyncIterator]();
+    for (const call of [
+      forward.next(),
+      client.createSshSession({ sandboxId: "sb-1" }),
+      client.revokeSshSession({ token: "t" }),
+    ]) {
+      await expect(call).rejects.toMatchObject({ code: Code.Unauthenticated });
+    }
+  });
+
   it("lets no user act for a sandbox", async () => {
     await using scene = await gatewayScene("alice token-of-alice-01\n");
     const client = createClient(OpenShell, createGrpcTransport({ baseUrl: await scene.ready() }));

@@ -43,6 +43,15 @@ describe("belay-gateway serve", () => {
     expect(limits.sshKeepalive).toEqual({ probeEveryMs: 15_000, deadAfterMs: 60_000 });
   });
 
+  it("knows where clients reach it only when told", () => {
+    expect("publicUrl" in config([])).toBe(false);
+    const { publicUrl } = config(["--public-url", "https://belay.example:8443"]);
+    expect(publicUrl?.href).toBe("https://belay.example:8443/");
+    expect(complaint(["serve", "--data-dir", "d", "--public-url", "belay.example"])).toHaveLength(
+      1,
+    );
+  });
+
   it("switches a backstop off at 0", () => {
     const { limits } = config([
       "--keepalive-interval-ms",

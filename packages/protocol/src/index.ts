@@ -33,8 +33,26 @@ export type {
   Sandbox,
   SandboxResponse,
 } from "./gen/openshell/v1/sandbox_pb.ts";
-export { HealthResponseSchema, ServiceStatus } from "./gen/openshell/v1/access_pb.ts";
-export type { HealthResponse } from "./gen/openshell/v1/access_pb.ts";
+export {
+  CreateSshSessionResponseSchema,
+  GetCurrentUserResponseSchema,
+  GetGatewayInfoResponseSchema,
+  HealthResponseSchema,
+  RevokeSshSessionResponseSchema,
+  ServiceStatus,
+  TcpForwardFrameSchema,
+  TcpForwardInitSchema,
+} from "./gen/openshell/v1/access_pb.ts";
+export type {
+  CreateSshSessionRequest,
+  CreateSshSessionResponse,
+  GetCurrentUserResponse,
+  HealthResponse,
+  RevokeSshSessionRequest,
+  RevokeSshSessionResponse,
+  TcpForwardFrame,
+  TcpForwardInit,
+} from "./gen/openshell/v1/access_pb.ts";
 export {
   ExecSandboxEventSchema,
   ExecSandboxExitSchema,

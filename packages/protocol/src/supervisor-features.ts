@@ -6,8 +6,12 @@
  * - `ssh-eof`: before its close, the SSH server sends an EOF if, and only if, the output is complete.
  * - `durable-exec`: the SSH subsystem `EXEC_SUBSYSTEM` (belay/v1/exec_frames.proto): the exec outlives
  *   its channel, and many share an SSH connection.
+ * - `relay-end`: on a RelayStream, an empty data frame says that its sender has sent all, and the
+ *   other direction goes on. The gateway may send one, and takes the end of the supervisor's stream
+ *   for a break when none came before it: HTTP/2 clients that give a call up may end its stream
+ *   before they reset it (measured with Node's), and a cut transfer would look complete.
  */
-export const SUPERVISOR_FEATURES = ["ssh-env", "ssh-eof", "durable-exec"] as const;
+export const SUPERVISOR_FEATURES = ["ssh-env", "ssh-eof", "durable-exec", "relay-end"] as const;
 
 export type SupervisorFeature = (typeof SUPERVISOR_FEATURES)[number];
 

@@ -1,6 +1,6 @@
 export { epochMs, keepProcessAlive, sleep, systemClock } from "./clock.ts";
 export type { Clock, Timer } from "./clock.ts";
-export { linkedAbort, untilAbort } from "./until-abort.ts";
+export { linkedAbort, untilAbort, whenAborted } from "./until-abort.ts";
 export { waitAtMost } from "./bounded-wait.ts";
 export type { Wait } from "./bounded-wait.ts";
 export { TaskScope } from "./task-scope.ts";

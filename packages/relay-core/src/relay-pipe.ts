@@ -51,6 +51,11 @@ export class RelayPipe extends Duplex {
     return this.#bytesReceived;
   }
 
+  /** Whether the writer came to its end, and `nextFrame` has given all: false of a broken pipe. */
+  get endTaken(): boolean {
+    return this.#allTaken;
+  }
+
   /** Hands bytes of the peer to the reader; resolves when there is room for more, or nobody left. */
   async receive(data: Uint8Array): Promise<void> {
     this.#bytesReceived += data.byteLength;

@@ -23,3 +23,11 @@ export function linkedAbort(parent: AbortSignal): AbortController & Disposable {
     [Symbol.dispose]: () => parent.removeEventListener("abort", onAbort),
   });
 }
+
+/** Resolves when the signal aborts. */
+export function whenAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

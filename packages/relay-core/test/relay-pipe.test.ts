@@ -241,6 +241,16 @@ describe("the half-close of a RelayPipe", () => {
     await expect(both).resolves.toEqual([undefined, undefined]);
   });
 
+  it("is told apart from a break by whether all was taken", async () => {
+    const [ended, broken] = [new RelayPipe(small), new RelayPipe(small)];
+    for (const pipe of [ended, broken]) pipe.end("all");
+    broken.destroy();
+    expect(await ended.nextFrame()).toBeDefined();
+    expect(ended.endTaken).toBe(false);
+    for (const pipe of [ended, broken]) expect(await pipe.nextFrame()).toBeUndefined();
+    expect([ended.endTaken, broken.endTaken]).toEqual([true, false]);
+  });
+
   it("is not finished before its last byte was taken", async () => {
     const pipe = new RelayPipe(small);
     const done = finished(pipe, { readable: false });

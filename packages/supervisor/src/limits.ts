@@ -35,6 +35,8 @@ export interface SupervisorLimits {
   readonly tcpDialMs: number;
   /** A TCP target takes what is still to be sent to it within this, after its relay has ended. */
   readonly tcpFlushMs: number;
+  /** The gateway ends a relay that was taken back within this; then it is cut. */
+  readonly relayCloseMs: number;
 
   /** Files and directories that one SFTP session may have open. */
   readonly sftpHandles: number;
@@ -95,6 +97,8 @@ export interface SupervisorLimits {
     /** Of the files of all logs. */
     readonly fileBytesInAll: number;
   };
+  /** Relays to TCP targets, pending ones too. */
+  readonly tcpRelays: number;
   /** Messages to the gateway that wait while the connection is full. */
   readonly sessionOutboxMessages: number;
   readonly relayPipe: RelayPipeLimits;
@@ -132,6 +136,7 @@ export const defaultLimits: SupervisorLimits = {
 
   tcpDialMs: 5_000,
   tcpFlushMs: 5_000,
+  relayCloseMs: 5_000,
 
   sftpHandles: 256,
   sftpRequests: 32,
@@ -165,6 +170,7 @@ export const defaultLimits: SupervisorLimits = {
     memoryBytesInAll: 256 * 1024 * 1024,
     fileBytesInAll: 4 * 1024 * 1024 * 1024,
   },
+  tcpRelays: 1_024,
   sessionOutboxMessages: 1_024,
   relayPipe: { maxFrameBytes: 64 * 1024, bufferBytes: 256 * 1024 },
   commandLineBytes: 128 * 1024 - 1,

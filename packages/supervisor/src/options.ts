@@ -141,6 +141,13 @@ const runOptions = {
     limits.sshHandshakeMs,
     1,
   ),
+  tcpDialTimeoutMs: duration(
+    "BELAY_TCP_DIAL_TIMEOUT_MS",
+    WAITS,
+    "a forward's target answers within; shorter than the gateway's --relay-wait-ms",
+    limits.tcpDialMs,
+    1,
+  ),
   drainTimeoutMs: duration(
     "BELAY_DRAIN_TIMEOUT_MS",
     WAITS,
@@ -171,6 +178,7 @@ const runOptions = {
     help: "a cgroup (v2) for each exec, where possible: nothing escapes its end; up to 25 ms per start",
     default: "off",
   }),
+  maxTcpRelays: count("BELAY_MAX_TCP_RELAYS", EXECS, "forwards at once", limits.tcpRelays, 1),
   orphanWindowMs: option(durationOrKeep(), {
     env: ["BELAY_ORPHAN_WINDOW_MS"],
     group: EXECS,
@@ -263,6 +271,7 @@ export function toLimits(options: RunOptions): SupervisorLimits {
       missed: options.sshKeepaliveMissed,
     },
     sshHandshakeMs: options.sshHandshakeTimeoutMs,
+    tcpDialMs: options.tcpDialTimeoutMs,
     orphanWindowMs: options.orphanWindowMs,
     drainTimeoutMs: options.drainTimeoutMs,
     terminationGraceMs: options.terminationGraceMs,
@@ -273,5 +282,6 @@ export function toLimits(options: RunOptions): SupervisorLimits {
       totalMs: options.exitDrainMs,
     },
     execs: options.maxExecs,
+    tcpRelays: options.maxTcpRelays,
   });
 }

@@ -143,6 +143,7 @@ export class Supervisor {
       ssh: this.#ssh,
       pipePool: this.#pipePool,
       limits: this.#config.limits,
+      clock: this.#deps.clock,
       log,
       draining: this.#deps.stop.draining,
       answer: (channelId, refusal) =>
@@ -150,6 +151,8 @@ export class Supervisor {
           case: "relayOpenResult",
           value: { channelId, success: refusal === undefined, error: refusal ?? "" },
         }),
+      takeBack: (channelId, reason) =>
+        session.send({ case: "relayClose", value: { channelId, reason } }),
       tasks,
     });
     this.#current = { session, relays };

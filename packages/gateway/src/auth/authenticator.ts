@@ -17,6 +17,11 @@ export class Authenticator {
     this.#userTokens = userTokens;
   }
 
+  /** Whether callers of the user plane need a token. */
+  get asksForTokens(): boolean {
+    return this.#userTokens !== undefined;
+  }
+
   /** Whether a request with this `authorization` header may see what users may. */
   mayCall(authorization: string | undefined): boolean {
     if (!this.#userTokens) return true;

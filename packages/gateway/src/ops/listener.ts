@@ -86,6 +86,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       "request",
       (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
         settleWritesOfLostStream(request, response);
+        closeUnendedRequest(request, options);
         (options.onRequest as unknown as typeof http1Handler)(request, response);
       },
     );
@@ -173,4 +174,23 @@ function settleWritesOfLostStream(
   (request.stream as http2.ServerHttp2Stream | undefined)?.once("close", () =>
     setImmediate(() => response.emit("drain")),
   );
+}
+
+/**
+ * A client may leave its request open when it has its response (connect-node does, when it was in the
+ * middle of a message), and its stream would then count until the connection ends. RFC 9113, 8.1: a
+ * server that has answered may ask it to stop, with NO_ERROR.
+ */
+function closeUnendedRequest(
+  request: http2.Http2ServerRequest,
+  { limits, clock }: ListenerOptions,
+): void {
+  const stream = request.stream as http2.ServerHttp2Stream | undefined;
+  stream?.once("finish", () => {
+    if (stream.readableEnded || stream.closed) return;
+    const late = clock.setTimer(limits.requestLingerMs, () =>
+      stream.close(http2.constants.NGHTTP2_NO_ERROR),
+    );
+    stream.once("close", () => late.cancel());
+  });
 }

@@ -5,6 +5,7 @@ export interface MetricSources {
   readonly sessions: () => number;
   readonly relays: () => number;
   readonly runningExecs: () => number;
+  readonly openForwards: () => number;
 }
 
 export class Metrics {
@@ -33,6 +34,11 @@ export class Metrics {
       "belay_execs_running",
       "Execs that were admitted and have not ended.",
       sources.runningExecs,
+    );
+    gauge(
+      "belay_forwards",
+      "Forwards that were admitted and have not ended.",
+      sources.openForwards,
     );
     this.#execs = new Counter({
       name: "belay_execs_total",

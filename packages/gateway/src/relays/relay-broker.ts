@@ -6,6 +6,15 @@ import type { Clock } from "@belay/relay-core";
 import type { GatewayLimits } from "../limits.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import { Relay } from "./relay.ts";
+import type { RelayTarget } from "./relay.ts";
+
+export interface OpenRelayOptions {
+  readonly signal: AbortSignal;
+  /** Default: the SSH server. */
+  readonly target?: RelayTarget;
+  /** What the relay is for, as the supervisor is told. Default: none, for the gateway's own execs. */
+  readonly serviceId?: string;
+}
 
 export class RelayBroker {
   readonly #limits: GatewayLimits;
@@ -27,11 +36,14 @@ export class RelayBroker {
   }
 
   /**
-   * Asks the session's supervisor for a relay to its SSH server.
+   * Asks the session's supervisor for a relay to the target.
    * @throws BelayError `relay_open_timeout`, `relay_refused`, `limit_exceeded`, or `relay_dropped`
    * as soon as the session ends.
    */
-  async open(session: SupervisorSession, { signal }: { signal: AbortSignal }): Promise<Relay> {
+  async open(
+    session: SupervisorSession,
+    { signal, target = { case: "ssh", value: {} }, serviceId = "" }: OpenRelayOptions,
+  ): Promise<Relay> {
     signal.throwIfAborted();
     this.#checkPending(session.sandboxId);
     const channelId = randomUUID();
@@ -40,6 +52,8 @@ export class RelayBroker {
       channelId,
       sandboxId: session.sandboxId,
       sessionId: session.id,
+      target: target.case,
+      marksEnds: session.offers("relay-end"),
       deliver: claimed.resolve,
       onEnd: () => {
         this.#relays.delete(channelId);
@@ -58,7 +72,7 @@ export class RelayBroker {
       message: "relay open timed out",
       ids: relay.ids,
     } as const;
-    session.send({ case: "relayOpen", value: { channelId, target: { case: "ssh", value: {} } } });
+    session.send({ case: "relayOpen", value: { channelId, target, serviceId } });
     try {
       return await waitAtMost(wait, this.#clock, () => untilAbort(claimed.promise, relay.ended), {
         signal,
@@ -113,11 +127,13 @@ export class RelayBroker {
     );
   }
 
-  /** The supervisor takes the relay back; what ran over it ends without a status. */
+  /** The supervisor takes the relay back: it stops, or a TCP target broke. What ran over the relay ends
+   * without a status. */
   closedBySupervisor(channelId: string, why: string, session: SupervisorSession): void {
     const relay = this.#ownedBy(session, channelId);
+    const kind = relay?.target === "tcp" ? "relay_lost" : "supervisor_stopping";
     relay?.fail(
-      new BelayError("supervisor_stopping", why || "the supervisor closed the relay", {
+      new BelayError(kind, why || "the supervisor closed the relay", {
         ids: relay.ids,
       }),
     );

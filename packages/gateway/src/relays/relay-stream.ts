@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { BelayError, RelayFrameSchema } from "@belay/protocol";
 import type { RelayFrame } from "@belay/protocol";
-import { waitAtMost } from "@belay/relay-core";
+import { waitAtMost, whenAborted } from "@belay/relay-core";
 import type { Clock, TaskScope } from "@belay/relay-core";
 import type { SandboxClaims } from "../auth/sandbox-tokens.ts";
 import type { GatewayLimits } from "../limits.ts";
@@ -15,6 +15,9 @@ export interface RelayStreamDeps {
   readonly clock: Clock;
   readonly scope: TaskScope;
 }
+
+/** The last frame of a direction that ended in order, where both sides know it (`relay-end`). */
+const END = new Uint8Array();
 
 /** @param signal aborts when the RPC's stream is gone, however it went. */
 export async function* relayStream(
@@ -35,7 +38,18 @@ export async function* relayStream(
   for (;;) {
     const data = await relay.pipe.nextFrame();
     if (data === undefined) break;
-    yield create(RelayFrameSchema, { payload: { case: "data", value: data } });
+    yield dataFrame(data);
+  }
+  if (relay.pipe.endTaken && relay.state.is === "open") {
+    if (!relay.marksEnds) {
+      // The end of the response is the half-close. RPCs that have answered hear no signal but their
+      // own completion; from here on, only reading tells that the stream is gone.
+      signal.removeEventListener("abort", onStreamGone);
+      relay.ended.addEventListener("abort", () => relay.pipe.destroy(), { once: true });
+      return;
+    }
+    yield dataFrame(END);
+    await whenAborted(relay.ended);
   }
   if (relay.pipe.errored instanceof BelayError) throw relay.pipe.errored;
 }
@@ -63,16 +77,25 @@ async function firstChannelId(
 }
 
 async function receiveFrames(received: AsyncIterator<RelayFrame>, relay: Relay): Promise<void> {
+  let ended = false;
   try {
     for (let next = await received.next(); !next.done; next = await received.next()) {
       const { payload } = next.value;
       if (payload.case !== "data") throw new BelayError("protocol_violation", "expected data");
-      await relay.pipe.receive(payload.value);
+      if (payload.value.byteLength === 0) ended ||= relay.marksEnds;
+      else await relay.pipe.receive(payload.value);
+      if (ended) relay.pipe.receiveEnd();
     }
+    // The stream of a supervisor that gave up ends like that of one that is done (library hazard).
+    if (!ended && relay.marksEnds) throw new Error("the relay's stream ended without an end mark");
     relay.pipe.receiveEnd();
   } catch (error) {
     relay.fail(dropped(relay, error));
   }
+}
+
+function dataFrame(value: Uint8Array): RelayFrame {
+  return create(RelayFrameSchema, { payload: { case: "data", value } });
 }
 
 function dropped(relay: Relay, cause: unknown): BelayError {

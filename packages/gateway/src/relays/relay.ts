@@ -3,6 +3,11 @@ import { BelayError } from "@belay/protocol";
 import type { ErrorIds } from "@belay/protocol";
 import { RelayPipe } from "@belay/relay-core";
 
+/** The supervisor's SSH server, or a port on the sandbox's loopback. */
+export type RelayTarget =
+  | { readonly case: "ssh"; readonly value: Record<string, never> }
+  | { readonly case: "tcp"; readonly value: { readonly host: string; readonly port: number } };
+
 /** - `pending`: RelayOpen is sent, nobody has claimed it.
  *  - `open`: a RelayStream carries it.
  *  - `ended`: for good, with the reason. */
@@ -15,6 +20,10 @@ export class Relay implements Disposable {
   readonly channelId: string;
   readonly sandboxId: string;
   readonly sessionId: string;
+  /** What it leads to, in the sandbox. */
+  readonly target: RelayTarget["case"];
+  /** Whether an empty frame, each way, says that a direction has ended (the feature `relay-end`). */
+  readonly marksEnds: boolean;
   readonly pipe = new RelayPipe();
   readonly #ended = new AbortController();
   readonly #onEnd: () => void;
@@ -24,6 +33,8 @@ export class Relay implements Disposable {
     channelId: string;
     sandboxId: string;
     sessionId: string;
+    target: RelayTarget["case"];
+    marksEnds: boolean;
     /** Called once, when a RelayStream claims the relay. */
     deliver: (relay: Relay) => void;
     onEnd: () => void;
@@ -31,6 +42,8 @@ export class Relay implements Disposable {
     this.channelId = options.channelId;
     this.sandboxId = options.sandboxId;
     this.sessionId = options.sessionId;
+    this.target = options.target;
+    this.marksEnds = options.marksEnds;
     this.#onEnd = options.onEnd;
     this.#state = { is: "pending", deliver: options.deliver };
   }

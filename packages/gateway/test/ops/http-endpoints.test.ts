@@ -6,7 +6,12 @@ import { Metrics } from "../../src/ops/metrics.ts";
 import { listenScene } from "../support/listen-scene.ts";
 
 async function ask(headers: http2.OutgoingHttpHeaders, isReady = () => true) {
-  const metrics = new Metrics({ sessions: () => 3, relays: () => 2, runningExecs: () => 1 });
+  const metrics = new Metrics({
+    sessions: () => 3,
+    relays: () => 2,
+    runningExecs: () => 1,
+    openForwards: () => 4,
+  });
   metrics.execEnded("exited", 20);
   metrics.execEnded("relay_lost", 20);
   metrics.output("stdout", 100);
@@ -49,6 +54,7 @@ describe("what is answered without RPC", () => {
       "belay_sessions 3",
       "belay_relays 2",
       "belay_execs_running 1",
+      "belay_forwards 4",
       'belay_execs_total{result="exited"} 1',
       'belay_execs_total{result="relay_lost"} 1',
       'belay_output_bytes_total{stream="stdout"} 100',

@@ -160,3 +160,42 @@ describe("one port in clear", () => {
     await expect(second).rejects.toMatchObject({ code: "EADDRINUSE" });
   });
 });
+
+describe("a request that goes on after its response has ended", () => {
+  /** A stream whose response has ended, and whose request has not. */
+  async function answered() {
+    const scene = await listenScene({
+      onRequest(request, response) {
+        // Read, as an RPC does: Node itself closes a stream of whose request nobody has read.
+        request.once("data", () => response.end("answer"));
+      },
+    });
+    const client = http2.connect(scene.url);
+    const stream = client.request({ ":path": "/x", ":method": "POST" });
+    stream.write("the first part");
+    expect(await readText(stream)).toBe("answer");
+    await scene.clock.waitForTimers(1);
+    return { scene, client, stream };
+  }
+
+  it("is asked to stop at the limit, without an error", async () => {
+    const { scene, client, stream } = await answered();
+    await using _ = scene;
+    await scene.clock.advance(9_999);
+    await settled();
+    expect(stream.closed).toBe(false);
+    await scene.clock.advance(1);
+    await until(() => stream.closed);
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_NO_ERROR);
+    client.destroy();
+  });
+
+  it("may end by itself before", async () => {
+    const { scene, client, stream } = await answered();
+    await using _ = scene;
+    stream.end("the rest");
+    await until(() => stream.closed && scene.clock.pendingTimers === 0);
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_NO_ERROR);
+    client.destroy();
+  });
+});

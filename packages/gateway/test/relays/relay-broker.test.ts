@@ -2,6 +2,7 @@ import { BelayError } from "@belay/protocol";
 import { ManualClock } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { RelayBroker } from "../../src/relays/relay-broker.ts";
+import type { RelayTarget } from "../../src/relays/relay.ts";
 import type { GatewayLimits } from "../../src/limits.ts";
 import { abortListeners } from "../support/abort-listeners.ts";
 import { relayOpens } from "../support/relay-opens.ts";
@@ -58,6 +59,43 @@ describe("RelayBroker", () => {
     broker.refused(sent.opened[0]!, "no SSH server here", session);
     expect(await end).toMatchObject({ kind: "relay_refused", message: "no SSH server here" });
     expect(broker.size).toBe(0);
+  });
+
+  it("asks for the SSH server unless it is told another target, and says what for", async () => {
+    const { broker, session } = brokerScene();
+    const asked: unknown[] = [];
+    void (async () => {
+      for await (const { payload } of session.outbox) {
+        if (payload.case === "relayOpen") asked.push(payload.value);
+      }
+    })().catch(() => {});
+    const tcp = { case: "tcp", value: { host: "::1", port: 80 } } as const;
+    const opening = [
+      rejection(broker.open(session, { signal: never })),
+      rejection(broker.open(session, { signal: never, target: tcp, serviceId: "test" })),
+    ];
+    await settled();
+    expect(asked).toMatchObject([
+      { target: { case: "ssh" }, serviceId: "" },
+      { target: tcp, serviceId: "test" },
+    ]);
+    session.end(new BelayError("session_lost", "over"));
+    await Promise.all(opening);
+  });
+
+  it.each([
+    ["ssh", "supervisor_stopping"],
+    ["tcp", "relay_lost"],
+  ] as const)("says of a relay to %s that was taken back: %s", async (target, kind) => {
+    const { broker, session, sent } = brokerScene();
+    const value = target === "ssh" ? {} : { host: "127.0.0.1", port: 80 };
+    const options = { signal: never, target: { case: target, value } as RelayTarget };
+    const opening = broker.open(session, options);
+    await settled();
+    const relay = broker.claim(sent.opened[0]!, "sb-1");
+    await opening;
+    broker.closedBySupervisor(relay.channelId, "why", session);
+    expect(relay.ended.reason).toMatchObject({ kind, message: "why" });
   });
 
   it("hears a refusal only from the session that was asked", async () => {

@@ -17,11 +17,11 @@ const init = (channelId: string) =>
 const data = (text: string) =>
   create(RelayFrameSchema, { payload: { case: "data", value: Buffer.from(text) } });
 
-function streamScene() {
+function streamScene(features: string[] = []) {
   const clock = new ManualClock();
   const limits = testLimits();
   const relays = new RelayBroker(limits, clock, { sessionFanout: true });
-  const session = testSession();
+  const session = testSession("sb-1", { features });
   const sent = relayOpens(session);
   const frames = new MessageQueue<RelayFrame>();
   const abort = new AbortController();
@@ -175,6 +175,90 @@ describe("RelayStream", () => {
     relay[Symbol.dispose]();
     abort.abort();
     frames.fail(new Error("stream closed"));
+    await scope.idle();
+    expect(relay.pipe.destroyed).toBe(true);
+  });
+});
+
+describe("the ends of a relay's directions, with a supervisor that marks them", () => {
+  const empty = () => data("");
+
+  it("are told to the supervisor by an empty frame, and its own bytes go on coming", async () => {
+    const { frames, received, open } = streamScene(["relay-end"]);
+    const { relay, end } = await open();
+    relay.pipe.end("all");
+    await settled();
+    expect(received).toEqual(["all", ""]);
+    expect(await isSettled(end)).toBe(false);
+    frames.send(data("the answer"));
+    frames.send(empty());
+    frames.end();
+    relay.pipe.resume();
+    await settled();
+    expect(relay.pipe.bytesReceived).toBe("the answer".length);
+    expect(relay.pipe.readableEnded).toBe(true);
+    expect(relay.state.is).toBe("open");
+    relay[Symbol.dispose]();
+    expect(await end).toBeUndefined();
+  });
+
+  it("are heard from the supervisor in an empty frame", async () => {
+    const { frames, open } = streamScene(["relay-end"]);
+    const { relay } = await open();
+    frames.send(empty());
+    relay.pipe.resume();
+    await settled();
+    expect(relay.pipe.readableEnded).toBe(true);
+    expect(relay.state.is).toBe("open");
+  });
+
+  it("are a break without it: a supervisor that gives a relay up may end its stream first", async () => {
+    const { frames, open } = streamScene(["relay-end"]);
+    const { relay, end } = await open();
+    frames.send(data("half of"));
+    frames.end();
+    relay.pipe.resume();
+    expect(await end).toMatchObject({ kind: "relay_dropped" });
+    expect(relay.pipe.readableEnded).toBe(false);
+  });
+
+  it("leave the relay to break as ever", async () => {
+    const { frames, open } = streamScene(["relay-end"]);
+    const { relay, end } = await open();
+    relay.pipe.end();
+    await settled();
+    frames.fail(new Error("read ECONNRESET"));
+    expect(await end).toMatchObject({ kind: "relay_dropped" });
+    expect(relay.pipe.destroyed).toBe(true);
+  });
+});
+
+describe("the ends of a relay's directions, with another supervisor", () => {
+  it("are the ends of the streams, and the completed RPC's own abort breaks nothing", async () => {
+    const { frames, abort, received, scope, open } = streamScene();
+    const { relay, end } = await open();
+    relay.pipe.end("all");
+    expect(await end).toBeUndefined();
+    abort.abort();
+    expect([received, relay.state.is]).toEqual([["all"], "open"]);
+    frames.send(data("the answer"));
+    frames.send(data(""));
+    frames.end();
+    await settled();
+    expect((relay.pipe.read() as Buffer).toString()).toBe("the answer");
+    relay[Symbol.dispose]();
+    await scope.idle();
+  });
+
+  it("leave no task behind when the relay is let go before the supervisor's end", async () => {
+    const { frames, scope, open } = streamScene();
+    const { relay, end } = await open();
+    relay.pipe.end();
+    await end;
+    for (let sent = 0; sent < 20; sent += 1) frames.send(data("x".repeat(64 * 1024)));
+    frames.end();
+    await settled();
+    relay[Symbol.dispose]();
     await scope.idle();
     expect(relay.pipe.destroyed).toBe(true);
   });

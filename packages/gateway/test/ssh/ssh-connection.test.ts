@@ -12,6 +12,8 @@ function claimedRelay(): Relay {
     channelId: "ch-1",
     sandboxId: "sb-1",
     sessionId: "se-1",
+    target: "ssh",
+    marksEnds: true,
     deliver: () => {},
     onEnd: () => {},
   });

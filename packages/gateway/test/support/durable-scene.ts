@@ -24,7 +24,12 @@ export function durableScene(model: ModelOptions = {}, limits: Partial<GatewayLi
   const session = supervisor.session();
   sessions.add(session);
   const { log, lines } = logLines();
-  const metrics = new Metrics({ sessions: () => 0, relays: () => 0, runningExecs: () => 0 });
+  const metrics = new Metrics({
+    sessions: () => 0,
+    relays: () => 0,
+    runningExecs: () => 0,
+    openForwards: () => 0,
+  });
   const relays = new RelayBroker(all, clock, { sessionFanout: true });
   const deps = { sessions, relays, connections: supervisor, metrics, limits: all, clock, log };
   return { clock, supervisor, sessions, session, lines, deps };

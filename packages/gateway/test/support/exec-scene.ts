@@ -54,7 +54,12 @@ export function execScene(
   });
   if (options.session !== false) sessions.add(supervisor.session);
   const { log, lines } = logLines();
-  const metrics = new Metrics({ sessions: () => 0, relays: () => 0, runningExecs: () => 0 });
+  const metrics = new Metrics({
+    sessions: () => 0,
+    relays: () => 0,
+    runningExecs: () => 0,
+    openForwards: () => 0,
+  });
   const connections = {
     open: () => Promise.reject(new Error("only durable execs have conversations")),
   };

@@ -1,6 +1,7 @@
 // fake-supervisor.ts: a supervisor in this process: it answers RelayOpen by claiming the relay, and
 // runs an SSH server on it, whose commands and exec subsystem the test plays. No sockets.
 import { EXEC_SUBSYSTEM } from "@belay/protocol";
+import type { RelayOpen } from "@belay/protocol";
 import { RelayPipe } from "@belay/relay-core";
 import ssh2 from "ssh2";
 import type { Connection, ServerChannel, Session } from "ssh2";
@@ -54,6 +55,7 @@ export class FakeSupervisor {
   readonly received: string[] = [];
   /** The relays that were asked for, in order. */
   readonly channelIds: string[] = [];
+  readonly opens: RelayOpen[] = [];
   /** Those that it has claimed, as the gateway has them. */
   readonly relays: Relay[] = [];
   readonly #broker: RelayBroker;
@@ -83,6 +85,7 @@ export class FakeSupervisor {
         this.received.push(payload.case ?? "");
         if (payload.case !== "relayOpen") continue;
         this.channelIds.push(payload.value.channelId);
+        this.opens.push(payload.value);
         this.#openRelay(payload.value.channelId);
       }
     } catch {

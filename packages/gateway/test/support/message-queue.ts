@@ -5,6 +5,11 @@ export class MessageQueue<T> implements AsyncIterable<T> {
   #end: { error?: unknown } | undefined;
   #changed: (() => void) | undefined;
 
+  /** Messages that were sent and not read yet. */
+  get waiting(): number {
+    return this.#messages.length;
+  }
+
   send(message: T): void {
     this.#messages.push(message);
     this.#changed?.();

@@ -1,27 +1,32 @@
 // relays.ts: the relays of one session: each opened at the gateway's wish, all ended with the session.
 import { BelayError, SSH_CLIENT_SERVICE } from "@belay/protocol";
-import type { GatewayMessage, RelayOpen } from "@belay/protocol";
+import type { GatewayMessage, RelayOpen, TcpRelayTarget } from "@belay/protocol";
 import type { Log } from "@belay/program";
 import { RelayPipe } from "@belay/relay-core";
-import type { TaskScope } from "@belay/relay-core";
+import type { Clock, TaskScope } from "@belay/relay-core";
 import type { SupervisorLimits } from "../limits.ts";
 import type { GatewayClient } from "../link/gateway-client.ts";
 import { closePipes } from "../process/pipe-pool.ts";
-import type { PipePool, PooledPipe } from "../process/pipe-pool.ts";
+import type { PipePool } from "../process/pipe-pool.ts";
 import { PIPES_PER_EXEC } from "../ssh/session-pipes.ts";
 import type { SshServer } from "../ssh/ssh-server.ts";
 import { carryRelay, endInOrder } from "./carry-relay.ts";
+import { carryTcp } from "./carry-tcp.ts";
+import { dialTcp } from "./dial-tcp.ts";
 
 export interface RelaysOptions {
   readonly client: GatewayClient;
   readonly ssh: SshServer;
   readonly pipePool: PipePool;
   readonly limits: SupervisorLimits;
+  readonly clock: Clock;
   readonly log: Log;
   /** Aborts when no new relays are to be opened. */
   readonly draining: AbortSignal;
   /** Answers the gateway; the relay opens after it. */
   readonly answer: (channelId: string, refusal: string | undefined) => void;
+  /** Tells the gateway that a relay's target broke, so that it ends the relay with this reason. */
+  readonly takeBack: (channelId: string, reason: string) => void;
   /** The session's: its end ends the relays. */
   readonly tasks: TaskScope;
 }
@@ -31,9 +36,19 @@ type RelayMessage = Extract<
   { case: "relayOpen" } | { case: "relayClose" }
 >;
 
-/** - `opening`: what the target needs is being fetched.
+type Target = "ssh" | "tcp";
+
+/** - `opening`: the target is being reached.
  *  - `open`: a RelayStream carries it. */
-type RelayState = { readonly is: "opening" } | { readonly is: "open"; readonly pipe: RelayPipe };
+type RelayState =
+  | { readonly is: "opening"; readonly target: Target }
+  | { readonly is: "open"; readonly target: Target; readonly pipe: RelayPipe };
+
+/** A target that was reached: `serve` joins it to the relay's pipe, unless nobody wants it any more. */
+interface Reached {
+  readonly serve: (pipe: RelayPipe) => void;
+  readonly abandon: () => void;
+}
 
 export class Relays {
   readonly #options: RelaysOptions;
@@ -66,7 +81,7 @@ export class Relays {
       this.#options.log.warn("relay.refused", { channelId, reason: refusal });
       return answer(channelId, refusal);
     }
-    this.#relays.set(channelId, { is: "opening" });
+    this.#relays.set(channelId, { is: "opening", target: targetOf(request) });
     tasks.run((signal) => this.#run(request, signal));
   }
 
@@ -78,34 +93,38 @@ export class Relays {
     else this.#relays.delete(channelId);
   }
 
-  #refusal({ channelId, target }: RelayOpen): string | undefined {
-    if (this.#options.draining.aborted) return "supervisor is stopping";
+  #refusal(request: RelayOpen): string | undefined {
+    const { channelId } = request;
+    const { draining, limits } = this.#options;
+    if (draining.aborted) return "supervisor is stopping";
     if (channelId === "") return "channel_id is required";
     if (this.#relays.has(channelId)) return "this relay is open already";
-    if (this.#relays.size >= this.#options.limits.execs) return "too many relays";
-    if (target.case === "tcp") return "tcp targets are not supported yet";
+    const target = targetOf(request);
+    const ofTarget = [...this.#relays.values()].filter((relay) => relay.target === target).length;
+    if (ofTarget >= (target === "tcp" ? limits.tcpRelays : limits.execs)) return "too many relays";
     return undefined;
   }
 
-  async #run({ channelId, serviceId }: RelayOpen, signal: AbortSignal): Promise<void> {
-    const { answer, pipePool, limits, ssh, client } = this.#options;
+  async #run(request: RelayOpen, signal: AbortSignal): Promise<void> {
+    const { channelId } = request;
+    const { answer, limits, client } = this.#options;
     const log = this.#options.log.child({ channelId });
     try {
-      let pipes: PooledPipe[] | undefined;
+      let reached: Reached;
       try {
-        pipes = await pipePool.take(PIPES_PER_EXEC, { signal });
+        reached = await this.#reach(request, log, signal);
       } catch (error) {
         signal.throwIfAborted();
-        log.error("relay.open_failed", { err: error });
+        const refused = error instanceof BelayError && error.kind === "relay_refused";
+        log[refused ? "info" : "error"]("relay.open_failed", { err: error });
         return answer(channelId, error instanceof BelayError ? error.message : "internal error");
       }
-      if (!this.#relays.has(channelId)) return closePipes(pipes ?? []); // closed in the meantime
+      if (!this.#relays.has(channelId)) return reached.abandon(); // closed in the meantime
 
       const pipe = new RelayPipe(limits.relayPipe);
-      this.#relays.set(channelId, { is: "open", pipe });
+      this.#relays.set(channelId, { is: "open", target: targetOf(request), pipe });
       answer(channelId, undefined);
-      const accepts = serviceId === SSH_CLIENT_SERVICE ? "locale" : "every";
-      ssh.serve({ pipe, pipes, accepts, ids: { channelId }, log });
+      reached.serve(pipe);
       log.debug("relay.opened");
       await carryRelay(channelId, pipe, client, { signal });
       log.debug("relay.ended", pipe.errored ? { err: pipe.errored } : {});
@@ -114,4 +133,52 @@ export class Relays {
       if (this.#relays.size === 0) this.#onIdle?.();
     }
   }
+
+  #reach(request: RelayOpen, log: Log, signal: AbortSignal): Promise<Reached> {
+    const { channelId, target } = request;
+    if (target.case === "tcp") return this.#reachTcp(channelId, target.value, signal);
+    return this.#reachSsh(request, log, signal);
+  }
+
+  async #reachSsh(
+    { channelId, serviceId }: RelayOpen,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Reached> {
+    const { pipePool, ssh } = this.#options;
+    const pipes = await pipePool.take(PIPES_PER_EXEC, { signal });
+    const accepts = serviceId === SSH_CLIENT_SERVICE ? "locale" : "every";
+    return {
+      serve: (pipe) => ssh.serve({ pipe, pipes, accepts, ids: { channelId }, log }),
+      abandon: () => closePipes(pipes ?? []),
+    };
+  }
+
+  async #reachTcp(
+    channelId: string,
+    target: TcpRelayTarget,
+    signal: AbortSignal,
+  ): Promise<Reached> {
+    const { clock, limits, takeBack } = this.#options;
+    const socket = await dialTcp(target, { limitMs: limits.tcpDialMs, clock, signal });
+    return {
+      serve: (pipe) =>
+        carryTcp(socket, pipe, {
+          clock,
+          flushMs: limits.tcpFlushMs,
+          onBroken(error) {
+            // The gateway ends the relay, after what was sent before. Cut off here, its end could
+            // arrive before the reason for it.
+            takeBack(channelId, error.message);
+            const cut = clock.setTimer(limits.relayCloseMs, () => pipe.destroy(error));
+            pipe.once("close", () => cut.cancel());
+          },
+        }),
+      abandon: () => socket.destroy(),
+    };
+  }
+}
+
+function targetOf({ target }: RelayOpen): Target {
+  return target.case ?? "ssh";
 }

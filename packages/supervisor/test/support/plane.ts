@@ -53,7 +53,10 @@ export class Plane implements AsyncDisposable {
   readonly sessions: PlaneSession[] = [];
   /** Relays that the supervisor has claimed, by channel id. */
   readonly relays = new Map<string, RelayPipe>();
+  /** Relays whose supervisor said, with an empty frame, that it has sent all. */
+  readonly endMarks = new Set<string>();
   readonly sockets = new Set<Socket>();
+  readonly #halfClosed = new Set<RelayPipe>();
   readonly #server: http2.Http2Server;
   readonly #onSession: (session: PlaneSession, index: number) => void;
 
@@ -93,6 +96,12 @@ export class Plane implements AsyncDisposable {
 
   async relay(channelId: string): Promise<RelayPipe> {
     return until(`relay ${channelId}`, () => this.relays.get(channelId));
+  }
+
+  /** Says, with an empty frame, that no more will be sent; `pipe.end()` alone ends the relay. */
+  halfClose(pipe: RelayPipe): void {
+    this.#halfClosed.add(pipe);
+    pipe.end();
   }
 
   /** The connections end as if their machine had. */
@@ -135,10 +144,15 @@ export class Plane implements AsyncDisposable {
     if (first.done || first.value.payload.case !== "init") throw new Error("no init");
     const pipe = new RelayPipe();
     context.signal.addEventListener("abort", () => pipe.destroy(context.signal.reason as Error));
-    this.relays.set(first.value.payload.value.channelId, pipe);
-    void receiveAll(iterator, pipe);
+    const { channelId } = first.value.payload.value;
+    this.relays.set(channelId, pipe);
+    void receiveAll(iterator, pipe, () => this.endMarks.add(channelId));
     for (let data = await pipe.nextFrame(); data; data = await pipe.nextFrame()) {
       yield create(RelayFrameSchema, { payload: { case: "data", value: data } });
+    }
+    if (this.#halfClosed.has(pipe)) {
+      yield create(RelayFrameSchema, { payload: { case: "data", value: new Uint8Array() } });
+      if (!pipe.closed) await new Promise<void>((resolve) => pipe.once("close", resolve));
     }
     if (pipe.errored) throw toConnectError(pipe.errored);
   }
@@ -162,10 +176,16 @@ async function readAll(messages: AsyncIterator<SupervisorMessage>, session: Plan
   session.outbox.end();
 }
 
-async function receiveAll(frames: AsyncIterator<RelayFrame>, pipe: RelayPipe): Promise<void> {
+async function receiveAll(
+  frames: AsyncIterator<RelayFrame>,
+  pipe: RelayPipe,
+  onEndMark: () => void,
+): Promise<void> {
   try {
     for (let next = await frames.next(); !next.done; next = await frames.next()) {
-      if (next.value.payload.case === "data") await pipe.receive(next.value.payload.value);
+      if (next.value.payload.case !== "data") continue;
+      if (next.value.payload.value.byteLength === 0) onEndMark();
+      await pipe.receive(next.value.payload.value);
     }
     pipe.receiveEnd();
   } catch (error) {

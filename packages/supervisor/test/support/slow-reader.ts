@@ -15,7 +15,7 @@ export async function slowReader(
   const chunks: Buffer[] = [];
   let untilPause = pauseEveryBytes;
   await sleep(startAfterMs);
-  for await (const chunk of source) {
+  for await (const chunk of source.iterator({ destroyOnReturn: false })) {
     chunks.push(chunk as Buffer);
     untilPause -= (chunk as Buffer).length;
     if (untilPause > 0) continue;

@@ -373,6 +373,9 @@ export type RelayFrame = Message<"openshell.v1.RelayFrame"> & {
     case: "init";
   } | {
     /**
+     * An empty one is the last of a direction that ended in order, between sides
+     * that know the feature "relay-end"; to others it is nothing.
+     *
      * @generated from field: bytes data = 2;
      */
     value: Uint8Array;
