@@ -19,7 +19,7 @@ const atOnce = 15;
 let deployment: Deployment;
 beforeAll(async () => {
   deployment = await startDeployment({
-    gatewayArgs: flags({ "termination-grace-ms": 300 }),
+    gatewayArgs: flags({ "termination-grace-ms": 300, "connection-idle-ms": 200 }),
     supervisorArgs: flags({
       "termination-grace-ms": 300,
       "orphan-window-ms": 0,

@@ -23,7 +23,9 @@ let client: OpenShellClient;
 let truth: Awaited<ReturnType<typeof localTotals>>;
 beforeAll(async () => {
   truth = await localTotals(output);
-  deployment = await startDeployment({ supervisorArgs: flags({ "reconnect-max-ms": 120 }) });
+  deployment = await startDeployment({
+    supervisorArgs: flags({ "exec-form": "plain", "reconnect-max-ms": 120 }),
+  });
   client = deployment.client();
 });
 afterAll(() => deployment[Symbol.asyncDispose]());

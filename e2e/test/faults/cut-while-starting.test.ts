@@ -4,6 +4,7 @@
 import { expect, it } from "vitest";
 import { collectExec } from "../../src/collect-exec.ts";
 import { startDeployment } from "../../src/deployment.ts";
+import { flags } from "../support/flags.ts";
 
 const stepBytes = 60;
 const startBytes = 3_000;
@@ -11,7 +12,7 @@ const startBytes = 3_000;
 it("survives a cut at any byte of an exec's start", async (test) => {
   await using deployment = await startDeployment({
     test,
-    supervisorArgs: ["--reconnect-min-ms", "1", "--reconnect-max-ms", "5"],
+    supervisorArgs: flags({ "exec-form": "plain", "reconnect-min-ms": 1, "reconnect-max-ms": 5 }),
   });
   using client = deployment.client();
   const { sandboxId, process, faults } = deployment.supervisor();

@@ -14,7 +14,11 @@ beforeAll(async () => {
   deployment = await startDeployment({
     supervisors,
     proxied: false,
-    supervisorArgs: flags({ "orphan-window-ms": 1_000, "reconnect-max-ms": 500 }),
+    supervisorArgs: flags({
+      "exec-form": "plain",
+      "orphan-window-ms": 1_000,
+      "reconnect-max-ms": 500,
+    }),
   });
 });
 afterAll(() => deployment[Symbol.asyncDispose]());

@@ -19,7 +19,11 @@ const supervisors = new Map<string, DeployedSupervisor>();
 beforeAll(async () => {
   deployment = await startDeployment({
     supervisors: 0,
-    supervisorArgs: flags({ "reconnect-max-ms": 200, "termination-grace-ms": graceMs }),
+    supervisorArgs: flags({
+      "exec-form": "plain",
+      "reconnect-max-ms": 200,
+      "termination-grace-ms": graceMs,
+    }),
   });
   const windows = { short: windowMs, none: 0, keep: "keep" };
   await Promise.all(

@@ -17,7 +17,11 @@ let deployment: Deployment;
 let client: OpenShellClient;
 beforeAll(async () => {
   deployment = await startDeployment({
-    supervisorArgs: flags({ "orphan-window-ms": 500, "reconnect-max-ms": 300 }),
+    supervisorArgs: flags({
+      "exec-form": "plain",
+      "orphan-window-ms": 500,
+      "reconnect-max-ms": 300,
+    }),
   });
   client = deployment.client();
 });

@@ -24,7 +24,7 @@ let client: OpenShellClient;
 beforeAll(async () => {
   deployment = await startDeployment({
     gatewayArgs: flags({ ...keepalives, "heartbeat-interval-ms": 400, "heartbeat-missed": 3 }),
-    supervisorArgs: flags({ ...keepalives, "heartbeat-missed": 3 }),
+    supervisorArgs: flags({ "exec-form": "plain", ...keepalives, "heartbeat-missed": 3 }),
   });
   client = deployment.client();
 });

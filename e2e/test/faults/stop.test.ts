@@ -17,6 +17,7 @@ function start(drain: { gateway?: number; supervisor?: number }): Promise<Deploy
       "drain-timeout-ms": drain.gateway ?? 10_000,
     }),
     supervisorArgs: flags({
+      "exec-form": "plain",
       "termination-grace-ms": graceMs,
       "drain-timeout-ms": drain.supervisor ?? 10_000,
     }),

@@ -16,6 +16,7 @@ beforeAll(async () => {
     // The keepalive must not be what ends the stale session.
     gatewayArgs: flags({ "keepalive-interval-ms": 0, "heartbeat-interval-ms": 0 }),
     supervisorArgs: flags({
+      "exec-form": "plain",
       "orphan-window-ms": 300,
       "keepalive-interval-ms": 400,
       "keepalive-timeout-ms": 400,

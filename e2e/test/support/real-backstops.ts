@@ -33,6 +33,7 @@ export function supervisorBackstops(on: readonly RealBackstop[]): string[] {
     "heartbeat-missed": is("heartbeat", 3),
     "ssh-keepalive-interval-ms": is("sshKeepalive", 300),
     "ssh-keepalive-missed": 3,
+    "exec-form": "plain",
     "orphan-window-ms": orphanWindowMs,
     "reconnect-max-ms": 300,
   });

@@ -59,8 +59,9 @@ export class PipePool implements Disposable {
 
   /** Takes back pipes that were not used. */
   giveBack(pipes: readonly PooledPipe[]): void {
-    const isFull = this.#ready.length >= 2 * this.#options.size || this.#closed.signal.aborted;
-    if (isFull) closePipes(pipes);
+    const { size } = this.#options;
+    const isFull = this.#ready.length + pipes.length > size * 1.5; // what a batch may leave at most
+    if (isFull || this.#closed.signal.aborted) closePipes(pipes);
     else this.#ready.push(...pipes);
   }
 
