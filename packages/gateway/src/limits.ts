@@ -30,6 +30,13 @@ export interface GatewayLimits {
   readonly terminationGraceMs: number;
   /** From KILL to the report that the process group is gone. */
   readonly killWaitMs: number;
+  /** A lost way to a sandbox comes back within this, or its durable execs are given up here. The
+   * supervisor keeps them longer. */
+  readonly resumeWindowMs: number;
+  /** The supervisor answers a frame about a durable exec. */
+  readonly execAnswerMs: number;
+  /** WriteStdin waits for the process to read, then says how far it got. */
+  readonly stdinWaitMs: number;
   /** Execs that run at SIGTERM may finish within this. */
   readonly drainTimeoutMs: number;
   /** Connections may flush what they have within this, at the very end. */
@@ -40,6 +47,8 @@ export interface GatewayLimits {
   readonly sessions: number;
   readonly execs: number;
   readonly execsPerSandbox: number;
+  /** Calls of ExecService that are under way. */
+  readonly execCalls: number;
   readonly pendingRelays: number;
   readonly pendingRelaysPerSandbox: number;
   /** Channels on an SSH connection that execs share, spare ones and those that are being closed
@@ -83,6 +92,9 @@ export const defaultLimits: GatewayLimits = {
   // The supervisor waits 5 s for a killed group; whoever depends on the other gives up later here,
   // because only the supervisor can know that the group is gone.
   killWaitMs: 10_000,
+  resumeWindowMs: 30_000,
+  execAnswerMs: 10_000,
+  stdinWaitMs: 5_000,
   drainTimeoutMs: 30_000,
   closeConnectionsMs: 2_000,
   closeConnectionsNowMs: 250,
@@ -90,6 +102,7 @@ export const defaultLimits: GatewayLimits = {
   sessions: 10_000,
   execs: 4_096,
   execsPerSandbox: 256,
+  execCalls: 4_096,
   pendingRelays: 256,
   pendingRelaysPerSandbox: 32,
   execsPerConnection: 64,

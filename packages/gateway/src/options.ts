@@ -142,6 +142,12 @@ const serveOptions = {
     "the end of a killed command is confirmed within",
     limits.killWaitMs,
   ),
+  resumeWindowMs: duration(
+    "BELAY_RESUME_WINDOW_MS",
+    WAITS,
+    "a lost way to a sandbox comes back within, or its durable execs are given up",
+    limits.resumeWindowMs,
+  ),
   drainTimeoutMs: duration(
     "BELAY_DRAIN_TIMEOUT_MS",
     WAITS,
@@ -156,6 +162,7 @@ const serveOptions = {
     "execs at once in one sandbox",
     limits.execsPerSandbox,
   ),
+  maxExecCalls: cap("BELAY_MAX_EXEC_CALLS", "calls about durable execs at once", limits.execCalls),
   maxPendingRelays: cap("BELAY_MAX_PENDING_RELAYS", "relays being opened", limits.pendingRelays),
   maxPendingRelaysPerSandbox: cap(
     "BELAY_MAX_PENDING_RELAYS_PER_SANDBOX",
@@ -260,10 +267,12 @@ function toLimits(options: ServeOptions): GatewayLimits {
     connectionIdleMs: options.connectionIdleMs,
     terminationGraceMs: options.terminationGraceMs,
     killWaitMs: options.killWaitMs,
+    resumeWindowMs: options.resumeWindowMs,
     drainTimeoutMs: options.drainTimeoutMs,
     sessions: options.maxSessions,
     execs: options.maxExecs,
     execsPerSandbox: options.maxExecsPerSandbox,
+    execCalls: options.maxExecCalls,
     pendingRelays: options.maxPendingRelays,
     pendingRelaysPerSandbox: options.maxPendingRelaysPerSandbox,
     execsPerConnection: options.maxExecsPerConnection,

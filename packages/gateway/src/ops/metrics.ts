@@ -12,6 +12,8 @@ export class Metrics {
   readonly #execs: Counter<"result">;
   readonly #execSeconds: Histogram;
   readonly #outputBytes: Counter<"stream">;
+  readonly #execResumes: Counter;
+  readonly #execResumeSeconds: Histogram;
   readonly #deadConnections: Counter;
 
   constructor(sources: MetricSources) {
@@ -50,6 +52,17 @@ export class Metrics {
       labelNames: ["stream"],
       registers,
     });
+    this.#execResumes = new Counter({
+      name: "belay_exec_resumes_total",
+      help: "Followed execs that went on over another way to their sandbox.",
+      registers,
+    });
+    this.#execResumeSeconds = new Histogram({
+      name: "belay_exec_resume_seconds",
+      help: "From the supervisor being reachable again to the exec being followed again.",
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1, 5, 30],
+      registers,
+    });
     this.#deadConnections = new Counter({
       name: "belay_connections_dead_total",
       help: "Connections that the HTTP/2 keepalive ended.",
@@ -64,6 +77,11 @@ export class Metrics {
 
   output(stream: "stdout" | "stderr", bytes: number): void {
     this.#outputBytes.inc({ stream }, bytes);
+  }
+
+  execResumed(tookMs: number): void {
+    this.#execResumes.inc();
+    this.#execResumeSeconds.observe(tookMs / 1_000);
   }
 
   connectionDied(): void {

@@ -59,14 +59,17 @@ export class SessionRegistry {
     if (this.#current.get(session.sandboxId) === session) this.#current.delete(session.sandboxId);
   }
 
-  /** The session, or the next one. @throws BelayError `session_wait_timeout`. */
+  /**
+   * The session, or the next one.
+   * @param options.limitMs how long to wait for it. Default `limits.sessionWaitMs`.
+   * @throws BelayError `session_wait_timeout`.
+   */
   async waitFor(
     sandboxId: string,
-    { signal }: { signal: AbortSignal },
+    { signal, limitMs = this.#limits.sessionWaitMs }: { signal: AbortSignal; limitMs?: number },
   ): Promise<SupervisorSession> {
     const current = this.#current.get(sandboxId);
     if (current) return current;
-    const limitMs = this.#limits.sessionWaitMs;
     const wait = {
       what: "supervisor session",
       limitMs,

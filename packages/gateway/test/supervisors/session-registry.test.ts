@@ -47,6 +47,15 @@ describe("SessionRegistry", () => {
     });
   });
 
+  it("waits as long as it is told to", async () => {
+    const { clock, registry } = registryScene();
+    const end = rejection(registry.waitFor("sb-1", { signal: never, limitMs: 20_000 }));
+    await clock.advance(19_999);
+    expect(await isSettled(end)).toBe(false);
+    await clock.advance(1);
+    expect(await end).toMatchObject({ kind: "session_wait_timeout" });
+  });
+
   it("stops waiting at the signal, with its reason", async () => {
     const { clock, registry } = registryScene();
     const abort = new AbortController();
