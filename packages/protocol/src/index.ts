@@ -34,7 +34,11 @@ export type {
 } from "./gen/openshell/v1/sandbox_pb.ts";
 export { HealthResponseSchema, ServiceStatus } from "./gen/openshell/v1/access_pb.ts";
 export type { HealthResponse } from "./gen/openshell/v1/access_pb.ts";
-export { ExecSandboxEventSchema, ExecSandboxRequestSchema } from "./gen/openshell/v1/exec_pb.ts";
+export {
+  ExecSandboxEventSchema,
+  ExecSandboxExitSchema,
+  ExecSandboxRequestSchema,
+} from "./gen/openshell/v1/exec_pb.ts";
 export type {
   ExecSandboxEvent,
   ExecSandboxExit,

@@ -1,26 +1,29 @@
-// run-exec.ts: one exec from its session to its outcome. It owns all that the exec opens, and runs in
-// the gateway's scope, not in the RPC: a client that vanishes takes only the reader of `events` along.
+// run-exec.ts: one exec from its session to its outcome, in the form that the session's supervisor
+// offers. It runs in the gateway's scope, not in the RPC: a client that vanishes takes only the reader
+// of `events` along.
 import { BelayError } from "@belay/protocol";
-import type { ErrorIds, ExecSandboxEvent, ExecSandboxRequest } from "@belay/protocol";
-import { waitAtMost } from "@belay/relay-core";
+import type {
+  ErrorIds,
+  ExecSandboxEvent,
+  ExecSandboxExit,
+  ExecSandboxRequest,
+  Outcome,
+} from "@belay/protocol";
 import type { Clock, Handoff } from "@belay/relay-core";
 import type { Log } from "@belay/program";
 import type { GatewayLimits } from "../limits.ts";
 import type { Metrics } from "../ops/metrics.ts";
 import type { RelayBroker } from "../relays/relay-broker.ts";
-import type { Relay } from "../relays/relay.ts";
-import type { ExecChannel } from "../ssh/exec-channel.ts";
-import { SshConnection } from "../ssh/ssh-connection.ts";
 import type { SessionRegistry } from "../supervisors/session-registry.ts";
-import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
-import { commandLine } from "./command-line.ts";
-import { exitEvent, outputEvent } from "./exec-events.ts";
-import { readToEnd } from "./read-to-end.ts";
-import { Termination } from "./termination.ts";
+import type { ConversationSource } from "./durable/over-conversations.ts";
+import { runDurably } from "./durable/durable-exec.ts";
+import { exitEvent } from "./exec-events.ts";
+import { runPlainly } from "./plain-exec.ts";
 
 export interface RunExecDeps {
   readonly sessions: SessionRegistry;
   readonly relays: RelayBroker;
+  readonly connections: ConversationSource;
   readonly metrics: Metrics;
   readonly limits: GatewayLimits;
   readonly clock: Clock;
@@ -32,171 +35,57 @@ export interface Exec {
   readonly request: ExecSandboxRequest;
 }
 
-/** Which terminal programs are told they have; the name that most of them know. */
-const TERM = "xterm-256color";
+export interface RunExecOptions {
+  /** Aborts with a BelayError: the client is gone, or the gateway stops. */
+  readonly signal: AbortSignal;
+  /** Aborts when not even what is done behind the client's back may go on. */
+  readonly background: AbortSignal;
+}
 
-/** How far it has come decides what an error may say of the command (rule of truth 5). */
-type Phase = "before" | "starting" | "running" | "ended";
-
-/**
- * Gives the exec's events, then ends or fails `events`; never throws.
- * @param signal aborts with a BelayError: the client is gone, or the gateway stops.
- */
+/** Gives the exec's events, then ends or fails `events`; never throws. */
 export async function runExec(
   exec: Exec,
   events: Handoff<ExecSandboxEvent>,
   deps: RunExecDeps,
-  { signal }: { signal: AbortSignal },
+  options: RunExecOptions,
 ): Promise<void> {
-  const { limits, clock } = deps;
-  const { request } = exec;
-  let ids: ErrorIds = { execId: exec.id, sandboxId: request.sandboxId };
+  const { clock, metrics } = deps;
+  const { signal } = options;
+  const ids: ErrorIds = { execId: exec.id, sandboxId: exec.request.sandboxId };
   const log = deps.log.child({ ...ids });
   const startedAtMs = clock.now();
   const tookMs = () => Math.round(clock.now() - startedAtMs);
-  let phase: Phase = "before";
+  let outcome: Outcome | undefined = "not_started";
 
   try {
-    const session = await deps.sessions.waitFor(request.sandboxId, { signal });
-    const { line, env } = plainForm(exec, session, limits);
-    using relay = await deps.relays.open(session, { signal });
-    ids = { ...ids, ...relay.ids };
-    using ssh = await SshConnection.open(relay, limits, clock, { signal });
-
-    phase = "starting";
-    const pty = request.tty
-      ? { term: TERM, cols: request.cols || 80, rows: request.rows || 24 }
-      : undefined;
-    const channel = await ssh
-      .startCommand(line, { env, pty }, { signal })
-      .catch((error: unknown) => {
-        throw signal.aborted ? error : relayEnd(relay, error);
-      });
-    const { sshChannel } = channel;
-    phase = "running";
-    log.info("exec.started", { sessionId: session.id, channelId: relay.channelId });
-
-    sshChannel.end(Buffer.from(request.stdin)); // what the command does not read is dropped at its end
-    using termination = new Termination((name) => ssh.sendSignal(sshChannel, name), {
-      graceMs: limits.terminationGraceMs,
-      clock,
-      onForced: channel.recheck,
+    const session = await deps.sessions.waitFor(exec.request.sandboxId, { signal });
+    outcome = undefined; // each form says itself how far the exec has come
+    const exit: ExecSandboxExit = session.offers("durable-exec")
+      ? await runDurably(exec, events, { ...deps, log }, options)
+      : await runPlainly(exec, session, events, { ...deps, log }, options);
+    outcome = "completed";
+    await events.put(exitEvent(exit), { signal });
+    const { exitCode, reason, outputIncomplete } = exit;
+    metrics.execEnded(reason, tookMs());
+    log.info("exec.ended", {
+      tookMs: tookMs(),
+      reason,
+      exitCode,
+      signal: exit.signal,
+      outputIncomplete,
     });
-    using _timeout = startTimeout(request.timeoutSeconds, channel, termination, clock);
-
-    const reading = { termination, limits, clock };
-    try {
-      const { exit, outputComplete: wasRead } = await readToEnd(channel, {
-        ...reading,
-        signal,
-        onOutput(chunk) {
-          deps.metrics.output(chunk.stream, chunk.data.byteLength);
-          return events.put(outputEvent(chunk), { signal });
-        },
-      });
-      const timedOut = termination.state.is !== "running";
-      // Other servers may leave the EOF out (RFC 4254, 5.3): without one, nothing is said.
-      const outputComplete = wasRead && (channel.sawEof || !session.offers("ssh-eof"));
-      const exitOf = { execId: exec.id, timedOut };
-      await events.put(exitEvent({ exit, outputComplete }, exitOf), { signal });
-      deps.metrics.execEnded(timedOut ? "timed_out" : exit.is, tookMs());
-      log.info("exec.ended", { tookMs: tookMs(), timedOut, exit, outputComplete });
-    } catch (error) {
-      if (channel.exit) phase = "ended";
-      if (!signal.aborted) throw relayEnd(relay, error);
-      // The caller hears first; what is left to do is done behind its back, in bounded time.
-      events.fail(withOutcome(signal.reason, phase, ids));
-      if (isCallersWish(signal.reason)) {
-        termination.begin("canceled");
-        await endCanceled(channel, reading);
-      }
-      throw signal.reason;
-    }
     events.end();
   } catch (error) {
-    const failure = withOutcome(error, phase, ids);
+    const failure = asBelayError(error).with({ ...(outcome && { outcome }), ids });
     events.fail(failure);
-    const { kind, outcome, message: reason } = failure;
-    deps.metrics.execEnded(kind, tookMs());
-    log.info("exec.failed", { tookMs: tookMs(), kind, outcome, reason, err: error });
+    const { kind, message: reason } = failure;
+    metrics.execEnded(kind, tookMs());
+    const fields = { tookMs: tookMs(), kind, outcome: failure.outcome, reason };
+    log.info("exec.failed", { ...fields, err: error });
   }
 }
 
-/** Environment values go as SSH `env` requests where the server takes them: a command line can be
- * read by every process of the sandbox. */
-function plainForm(
-  { id, request }: Exec,
-  session: SupervisorSession,
-  limits: GatewayLimits,
-): { line: string; env: Record<string, string> } {
-  const asRequests = session.offers("ssh-env");
-  const line = commandLine(
-    {
-      command: request.command,
-      workdir: request.workdir,
-      inlineEnvironment: asRequests ? {} : request.environment,
-    },
-    { maxBytes: limits.commandLineBytes },
-  );
-  return { line, env: asRequests ? { ...request.environment, BELAY_EXEC_ID: id } : {} };
-}
-
-function startTimeout(
-  timeoutSeconds: number,
-  channel: ExecChannel,
-  termination: Termination,
-  clock: Clock,
-): Disposable {
-  if (timeoutSeconds === 0) return { [Symbol.dispose]() {} };
-  const timer = clock.setTimer(timeoutSeconds * 1_000, () => {
-    // A status that has arrived is the truth, even if a slow client has not taken all output yet.
-    if (!channel.exit) termination.begin("timed_out");
-  });
-  return { [Symbol.dispose]: () => timer.cancel() };
-}
-
-/** Waits for the proof that the process group is gone, with nobody left to read the output. */
-async function endCanceled(
-  channel: ExecChannel,
-  reading: { termination: Termination; limits: GatewayLimits; clock: Clock },
-): Promise<void> {
-  const { limits, clock } = reading;
-  const wait = {
-    what: "end of a canceled command",
-    limitMs: limits.terminationGraceMs + limits.killWaitMs,
-    kind: "termination_unconfirmed",
-  } as const;
-  await waitAtMost(
-    wait,
-    clock,
-    (signal) => readToEnd(channel, { ...reading, signal, onOutput: () => Promise.resolve() }),
-    { signal: new AbortController().signal },
-  );
-}
-
-function isCallersWish(reason: unknown): boolean {
-  return reason instanceof BelayError && reason.kind !== "gateway_stopping";
-}
-
-/** Where the supervisor said why it took the relay back, that is the better reason; else the log is
- * to know what ended the relay. */
-function relayEnd({ state }: Relay, error: unknown): unknown {
-  if (state.is !== "ended" || !(error instanceof BelayError)) return error;
-  if (state.reason.kind === "supervisor_stopping") return state.reason;
-  const { kind, message, outcome, ids, cause = state.reason } = error;
-  return new BelayError(kind, message, { outcome, ids, cause });
-}
-
-function withOutcome(error: unknown, phase: Phase, ids: ErrorIds): BelayError {
-  const known =
-    error instanceof BelayError
-      ? error
-      : new BelayError("internal", "internal error", { cause: error });
-  if (phase === "before") return known.with({ outcome: "not_started", ids });
-  if (phase === "ended") return known.with({ outcome: "completed", ids });
-  const refused = phase === "starting" && known.kind === "exec_start_failed";
-  const saysTooMuch =
-    known.outcome === "not_started" || (phase === "starting" && known.outcome === "running");
-  if (saysTooMuch && !refused) return known.with({ outcome: "unknown", ids });
-  return known.with({ ids });
+function asBelayError(error: unknown): BelayError {
+  if (error instanceof BelayError) return error;
+  return new BelayError("internal", "internal error", { cause: error });
 }

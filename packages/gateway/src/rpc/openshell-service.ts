@@ -9,12 +9,10 @@ import { execSandbox } from "../exec/exec-sandbox.ts";
 import type { ExecSandboxDeps } from "../exec/exec-sandbox.ts";
 import { relayStream } from "../relays/relay-stream.ts";
 import { getSandbox, listSandboxes } from "../sandboxes/sandboxes.ts";
-import type { ExecConnections } from "../ssh/exec-connections.ts";
 import { connectSupervisor } from "../supervisors/connect-supervisor.ts";
 
 export interface OpenShellServiceDeps extends ExecSandboxDeps {
   readonly auth: Authenticator;
-  readonly connections: ExecConnections;
   readonly version: string;
 }
 

@@ -1,12 +1,16 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ExecSandboxEventSchema } from "@belay/protocol";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { ExecExitSchema, ExecSandboxEventSchema } from "@belay/protocol";
+import type { ExecSandboxExit } from "@belay/protocol";
 import type { ChannelExit } from "@belay/relay-core";
 import { describe, expect, it } from "vitest";
-import { exitEvent, outputEvent } from "../../src/exec/exec-events.ts";
+import { durableExit, exitEvent, outputEvent, plainExit } from "../../src/exec/exec-events.ts";
+
+type Told = Pick<MessageInitShape<typeof ExecExitSchema>, "reason" | "exitCode" | "signal">;
 
 /** As the client gets it: what cannot be sent is no event. */
 function sentExit(exit: ChannelExit, { timedOut = false, outputComplete = true } = {}) {
-  const event = exitEvent({ exit, outputComplete }, { execId: "exec-1", timedOut });
+  const event = exitEvent(plainExit({ exit, outputComplete }, { execId: "exec-1", timedOut }));
   const { payload } = fromBinary(ExecSandboxEventSchema, toBinary(ExecSandboxEventSchema, event));
   if (payload.case !== "exit") throw new Error("no exit event");
   return payload.value;
@@ -56,5 +60,38 @@ describe("exec events", () => {
     expect(sentExit(exit, { outputComplete: false }).outputIncomplete).toBe(true);
     const timedOut = sentExit(exit, { outputComplete: false, timedOut: true });
     expect(timedOut.outputIncomplete).toBe(true);
+  });
+
+  it.each<[string, Told, Partial<ExecSandboxExit>]>([
+    ["an exit", { reason: "exited", exitCode: 3 }, { exitCode: 3, signal: "" }],
+    [
+      "a signal",
+      { reason: "signaled", exitCode: 137, signal: "KILL" },
+      { exitCode: 137, signal: "KILL" },
+    ],
+    [
+      "a timeout as 124",
+      { reason: "timed_out", exitCode: 143, signal: "TERM" },
+      { exitCode: 124, signal: "" },
+    ],
+  ])("report %s of a durable exec, with what its streams carried", (_what, told, reported) => {
+    const sha256 = new Uint8Array([1, 2]);
+    const exit = create(ExecExitSchema, { ...told, stdout: { bytes: 7n, sha256 } });
+    expect(durableExit(exit, { execId: "exec-1", dropped: false })).toMatchObject({
+      reason: told.reason,
+      execId: "exec-1",
+      stdout: { bytes: 7n, sha256 },
+      ...reported,
+    });
+  });
+
+  it.each([
+    [false, false, false],
+    [true, false, true],
+    [false, true, true],
+  ])("say when output of a durable exec is missing: cut %s, dropped %s", (cut, dropped, said) => {
+    const exit = create(ExecExitSchema, { reason: "exited", outputIncomplete: cut });
+    const { outputIncomplete } = durableExit(exit, { execId: "exec-1", dropped });
+    expect(outputIncomplete).toBe(said);
   });
 });

@@ -22,13 +22,14 @@ function rpcScene() {
     findById: (id: string) => Promise.resolve(id === "sb-1" ? { id, name: id } : undefined),
   } as unknown as SandboxStore;
   const deps = { ...scene.deps, store, admission, scope, stopping: stopping.signal };
+  const responseHeader = new Headers();
   const call = (request: MessageInitShape<typeof ExecSandboxRequestSchema> = {}) =>
     execSandbox(
       create(ExecSandboxRequestSchema, { sandboxId: "sb-1", command: ["true"], ...request }),
       deps,
-      { signal: caller.signal },
+      { signal: caller.signal, responseHeader },
     );
-  return { ...scene, admission, stopping, caller, scope, call };
+  return { ...scene, admission, stopping, caller, scope, responseHeader, call };
 }
 
 async function readAll(events: AsyncIterable<ExecSandboxEvent>): Promise<ExecSandboxEvent[]> {
@@ -50,14 +51,16 @@ describe("ExecSandbox", () => {
   });
 
   it("counts the exec while it runs, and leaves no listener behind", async () => {
-    const { call, supervisor, admission, caller, stopping } = rpcScene();
+    const { call, supervisor, admission, caller, stopping, responseHeader } = rpcScene();
     const events = readAll(call());
     await until(() => supervisor.commands.length === 1);
     expect(admission.running).toBe(1);
     const [command] = supervisor.commands;
     command!.channel.exit(0);
     command!.channel.end();
-    expect((await events).map(({ payload }) => payload.case)).toEqual(["exit"]);
+    const [exit] = await events;
+    expect(exit?.payload.case).toBe("exit");
+    expect(exit?.payload.value).toMatchObject({ execId: responseHeader.get("belay-exec-id") });
     await settled();
     expect(admission.running).toBe(0);
     expect(abortListeners(caller.signal) + abortListeners(stopping.signal)).toBe(0);

@@ -1,11 +1,12 @@
 // durable-scene.ts: what durable execs need of the gateway, with the model of a supervisor.
 import { create } from "@bufbuild/protobuf";
-import { ExecSpecSchema, OutputStream } from "@belay/protocol";
+import { BelayError, ExecSpecSchema, OutputStream } from "@belay/protocol";
 import { ManualClock } from "@belay/relay-core/testing";
 import { followDurably } from "../../src/exec/durable/follow-durably.ts";
 import type { FollowEnd, FollowOptions } from "../../src/exec/durable/follow-durably.ts";
 import type { GatewayLimits } from "../../src/limits.ts";
 import { Metrics } from "../../src/ops/metrics.ts";
+import { RelayBroker } from "../../src/relays/relay-broker.ts";
 import { SessionRegistry } from "../../src/supervisors/session-registry.ts";
 import { logLines } from "./log-lines.ts";
 import { ModelSupervisor } from "./model-supervisor.ts";
@@ -24,7 +25,8 @@ export function durableScene(model: ModelOptions = {}, limits: Partial<GatewayLi
   sessions.add(session);
   const { log, lines } = logLines();
   const metrics = new Metrics({ sessions: () => 0, relays: () => 0, runningExecs: () => 0 });
-  const deps = { sessions, connections: supervisor, metrics, limits: all, clock, log };
+  const relays = new RelayBroker(all, clock, { sessionFanout: true });
+  const deps = { sessions, relays, connections: supervisor, metrics, limits: all, clock, log };
   return { clock, supervisor, sessions, session, lines, deps };
 }
 
@@ -67,6 +69,19 @@ export function follow({ deps }: DurableScene, options: Partial<FollowOptions> =
   );
   end.catch(() => {});
   return { abort, events, stdout: () => streams.stdout, stderr: () => streams.stderr, end };
+}
+
+/** The sandbox's supervisor is gone, or a newer one has come: its session and its ways end. */
+export function endSession({ session }: DurableScene): void {
+  session.end(new BelayError("session_lost", "gone"));
+}
+
+/** exec-1, or the only one, ends by itself, having written a little more. */
+export function finish({ supervisor }: DurableScene, more = "", reason = "exited"): void {
+  const [exec] = supervisor.execs.values();
+  exec!.log.stdout += more;
+  exec!.end = { reason, exitCode: 0 };
+  supervisor.wake();
 }
 
 /** Lets time pass, as much as it takes. */

@@ -17,7 +17,7 @@ import type { FakeCommand, SupervisorScript } from "./fake-supervisor.ts";
 import { logLines } from "./log-lines.ts";
 import type { LogLine } from "./log-lines.ts";
 import { until } from "./settled.ts";
-import { testLimits } from "./test-limits.ts";
+import { never, testLimits } from "./test-limits.ts";
 
 export interface ExecScene {
   readonly clock: ManualClock;
@@ -55,7 +55,10 @@ export function execScene(
   if (options.session !== false) sessions.add(supervisor.session);
   const { log, lines } = logLines();
   const metrics = new Metrics({ sessions: () => 0, relays: () => 0, runningExecs: () => 0 });
-  const deps: RunExecDeps = { sessions, relays, metrics, limits, clock, log };
+  const connections = {
+    open: () => Promise.reject(new Error("only durable execs have conversations")),
+  };
+  const deps: RunExecDeps = { sessions, relays, connections, metrics, limits, clock, log };
   return {
     clock,
     deps,
@@ -76,7 +79,7 @@ function start(
   const before = supervisor.commands.length;
   const full = { sandboxId: "sb-1", command: ["true"], ...request };
   const exec = { id: "exec-1", request: create(ExecSandboxRequestSchema, full) };
-  const finished = runExec(exec, handoff, deps, { signal: abort.signal });
+  const finished = runExec(exec, handoff, deps, { signal: abort.signal, background: never });
   const ended = readEvents(handoff, events);
   return {
     abort,

@@ -84,7 +84,7 @@ export class ModelSupervisor implements ConversationSource {
   carried = 0;
   /** Answers instead of the model, or breaks the way. */
   onFrame: ((frame: GatewayFrame, conversation: ModelConversation) => boolean) | undefined;
-  onOpen: (() => Promise<void> | void) | undefined;
+  onOpen: ((signal: AbortSignal) => Promise<void> | void) | undefined;
 
   constructor(options: ModelOptions = {}) {
     this.options = options;
@@ -97,8 +97,11 @@ export class ModelSupervisor implements ConversationSource {
     return new SupervisorSession(peer, { outboxMessages: 64 });
   }
 
-  async open(session: SupervisorSession): Promise<ExecConversation> {
-    await this.onOpen?.();
+  async open(
+    session: SupervisorSession,
+    { signal }: { signal: AbortSignal },
+  ): Promise<ExecConversation> {
+    await this.onOpen?.(signal);
     if (session.ended.aborted) throw lost();
     if (this.isCut()) throw lost();
     const conversation = new ModelConversation(this, session.instanceId);
@@ -231,6 +234,7 @@ export class ModelConversation implements ExecConversation {
       case "stdin": {
         const exec = this.#exec;
         const { offset, data, end } = payload.value;
+        if (exec.stdin.length === exec.stdinLimit) return;
         if (!exec.stdinEnded && Number(offset) > exec.stdin.length) {
           throw new BelayError("offset_out_of_range", `taken up to ${exec.stdin.length}`);
         }

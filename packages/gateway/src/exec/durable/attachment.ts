@@ -4,6 +4,7 @@ import { BelayError, OutputStream } from "@belay/protocol";
 import type { ExecDropped, ExecExit, ExecInfo, ExecOutput, ExecSpec } from "@belay/protocol";
 import type { GatewayFrameSchema, SupervisorFrame } from "@belay/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { execLost, isGone, startFailure } from "./start-truth.ts";
 
 export interface FollowRequest {
   readonly execId: string;
@@ -18,12 +19,12 @@ export interface FollowRequest {
 }
 
 /** - `unsent`: the supervisor has heard nothing.
- *  - `unanswered`: the first frame was sent, perhaps more than once, always to the same supervisor.
+ *  - `unanswered`: the first frame was sent; a start always to the same supervisor.
  *  - `known`: the supervisor has told of the exec.
  *  - `ended`: it has told all; without an exit where only what there was is wanted. */
 export type AttachmentPhase =
   | { readonly is: "unsent" }
-  | { readonly is: "unanswered"; readonly instanceId: string; readonly sentAgain: boolean }
+  | { readonly is: "unanswered"; readonly instanceId: string; readonly sends: number }
   | { readonly is: "known"; readonly instanceId: string }
   | { readonly is: "ended"; readonly exit: ExecExit | undefined };
 
@@ -118,7 +119,11 @@ function greet(request: FollowRequest, state: AttachmentState, instanceId: strin
       phase:
         phase.is === "known"
           ? phase
-          : { is: "unanswered", instanceId, sentAgain: phase.is === "unanswered" },
+          : {
+              is: "unanswered",
+              instanceId,
+              sends: phase.is === "unanswered" ? phase.sends + 1 : 1,
+            },
     },
     effect: {
       do: "send",
@@ -232,19 +237,11 @@ function toldTruly(
   { phase }: AttachmentState,
   error: BelayError,
 ): BelayError {
-  const starts = request.spec !== undefined;
   switch (phase.is) {
     case "unsent":
-      return starts ? error.with({ outcome: "not_started" }) : error;
-    case "unanswered": {
-      if (!starts) return error;
-      if (isGone(error)) return execLost(error);
-      // The start that was sent before may still arrive, unless it would be refused like this one.
-      const isRefused = !phase.sentAgain || error.retry === "never";
-      const saysTooMuch =
-        error.outcome === "not_started" ? !isRefused : error.outcome === "running";
-      return saysTooMuch ? error.with({ outcome: "unknown" }) : error;
-    }
+      return request.spec ? startFailure(error, 0) : error;
+    case "unanswered":
+      return request.spec ? startFailure(error, phase.sends) : error;
     case "known":
       if (isGone(error)) return execLost(error);
       return error.outcome === "not_started" ? error.with({ outcome: "unknown" }) : error;
@@ -253,16 +250,6 @@ function toldTruly(
     default:
       return phase satisfies never;
   }
-}
-
-/** The supervisor that is there now cannot have the exec. */
-function isGone({ kind }: BelayError): boolean {
-  return kind === "exec_not_found" || kind === "unimplemented";
-}
-
-function execLost(cause?: BelayError): BelayError {
-  const message = "the sandbox's supervisor was replaced, and the exec was lost with it";
-  return new BelayError("exec_lost", message, { cause });
 }
 
 function violation(message: string): BelayError {

@@ -9,7 +9,7 @@ import { attachmentStep, initialAttachment } from "./attachment.ts";
 import type { AttachmentInput, FollowedEvent, FollowRequest } from "./attachment.ts";
 import { overConversations } from "./over-conversations.ts";
 import type { Attempt, ConversationDeps } from "./over-conversations.ts";
-import { sendStdin } from "./send-stdin.ts";
+import { isLostWay, sendStdin } from "./send-stdin.ts";
 
 export interface FollowDeps extends ConversationDeps {
   readonly metrics: Metrics;
@@ -127,10 +127,6 @@ export async function followDurably(
       await take({ is: "frame", frame }, attempt, tasks.signal);
     }
   }
-}
-
-function isLostWay(error: unknown): boolean {
-  return error instanceof BelayError && error.kind === "relay_lost";
 }
 
 function asBelayError(error: unknown): BelayError {

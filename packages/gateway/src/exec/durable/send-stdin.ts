@@ -1,4 +1,5 @@
 // send-stdin.ts: input on its way to an exec, from where it was taken up to.
+import { BelayError } from "@belay/protocol";
 import { FRAME_OUTPUT_BYTES } from "@belay/relay-core";
 import type { ExecConversation } from "../../ssh/exec-conversation.ts";
 import type { StdinTaken } from "./attachment.ts";
@@ -37,4 +38,9 @@ export async function sendStdin(
     if (isLast) return;
     from = to;
   }
+}
+
+/** Whether a sender's failure is one that whoever reads from the conversation hears of by itself. */
+export function isLostWay(error: unknown): boolean {
+  return error instanceof BelayError && error.kind === "relay_lost";
 }

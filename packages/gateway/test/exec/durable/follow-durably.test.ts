@@ -1,22 +1,10 @@
 import { BelayError } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
-import { durableScene, follow, inTime } from "../../support/durable-scene.ts";
+import { durableScene, endSession, finish, follow, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
 import { isSettled, rejection, settled, until } from "../../support/settled.ts";
 
 const stays = { stdout: "so far", stays: true };
-
-function endSession({ session }: DurableScene): void {
-  session.end(new BelayError("session_lost", "gone"));
-}
-
-/** The exec ends by itself, having written a little more. */
-function finish({ supervisor }: DurableScene, more = ""): void {
-  const exec = supervisor.execs.get("exec-1")!;
-  exec.log.stdout += more;
-  exec.end = { reason: "exited", exitCode: 0 };
-  supervisor.wake();
-}
 
 async function running(scene: DurableScene) {
   const followed = follow(scene);
