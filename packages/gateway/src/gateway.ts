@@ -1,7 +1,7 @@
 // gateway.ts: puts the parts together, serves, and shuts down in order.
 import { readFile } from "node:fs/promises";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { BelayError, OpenShell } from "@belay/protocol";
+import { BelayError, ExecService, OpenShell } from "@belay/protocol";
 import { TaskScope, waitAtMost } from "@belay/relay-core";
 import type { Clock } from "@belay/relay-core";
 import type { Log, StopSignals } from "@belay/program";
@@ -17,6 +17,7 @@ import { listen } from "./ops/listener.ts";
 import type { RequestHandler } from "./ops/listener.ts";
 import { Metrics } from "./ops/metrics.ts";
 import { RelayBroker } from "./relays/relay-broker.ts";
+import { execService } from "./rpc/exec-service.ts";
 import { openshellService } from "./rpc/openshell-service.ts";
 import { translateErrors } from "./rpc/translate-errors.ts";
 import { SandboxStore } from "./sandboxes/sandbox-store.ts";
@@ -53,6 +54,11 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     sessionFanout: !config.without.has("session-fanout"),
   });
   const admission = new ExecAdmission(limits);
+  const { execCalls } = limits;
+  const calls = new ExecAdmission(
+    { execs: execCalls, execsPerSandbox: execCalls },
+    "calls about execs",
+  );
   const metrics = new Metrics({
     sessions: () => sessions.size,
     relays: () => relays.size,
@@ -66,13 +72,14 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
   });
   await using connections = new ExecConnections({ relays, limits, clock, log, scope });
   const auth = new Authenticator(new SandboxTokens(identity), userTokens);
-  const service = openshellService({
+  const deps = {
     auth,
     store,
     sessions,
     relays,
     connections,
     admission,
+    calls,
     metrics,
     limits,
     clock,
@@ -80,9 +87,10 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     version,
     scope,
     stopping: stopping.signal,
-  });
+  };
   const rpc = connectNodeAdapter({
-    routes: (router) => router.service(OpenShell, service),
+    routes: (router) =>
+      router.service(OpenShell, openshellService(deps)).service(ExecService, execService(deps)),
     interceptors: [translateErrors(log)],
     acceptCompression: [], // gzip, on by default, makes output ten times slower
     readMaxBytes: limits.inboundMessageBytes,
@@ -117,6 +125,7 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
 
   await aborted(stop.draining);
   admission.drain();
+  calls.drain();
   log.info("gateway.draining", { runningExecs: admission.running, limitMs: limits.drainTimeoutMs });
   await execsDone(admission, runtime, limits.drainTimeoutMs);
 

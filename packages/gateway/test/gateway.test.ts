@@ -1,8 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, createClient } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { OpenShell, ServiceStatus } from "@belay/protocol";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { ExecService, OpenShell, ServiceStatus } from "@belay/protocol";
 import { systemClock } from "@belay/relay-core";
 import { describe, expect, it } from "vitest";
 import { runGateway } from "../src/index.ts";
@@ -69,6 +73,26 @@ describe("runGateway", () => {
       "gateway.draining",
       "gateway.stopped",
     ]);
+  });
+
+  it.each([
+    ["gRPC", (baseUrl: string) => createGrpcTransport({ baseUrl })],
+    ["gRPC-Web", (baseUrl: string) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })],
+    ["Connect", (baseUrl: string) => createConnectTransport({ baseUrl, httpVersion: "2" })],
+    [
+      "Connect with GET",
+      (baseUrl: string) =>
+        createConnectTransport({ baseUrl, httpVersion: "1.1", useHttpGet: true }),
+    ],
+  ])("serves ExecService over %s", async (_protocol, transport) => {
+    await using scene = await gatewayScene();
+    const client = createClient(ExecService, transport(await scene.ready()));
+    const exec = { sandboxId: "none", execId: "exec-1" };
+    const refusal = { code: Code.NotFound, rawMessage: "sandbox not found" };
+    await expect(client.getExec(exec)).rejects.toMatchObject(refusal);
+    await expect(client.startExec(exec)).rejects.toMatchObject(refusal);
+    const events = client.followExec(exec)[Symbol.asyncIterator]();
+    await expect(events.next()).rejects.toMatchObject(refusal);
   });
 
   it("asks users for their tokens, but not the one that asks for its health", async () => {

@@ -1,23 +1,28 @@
-// exec-admission.ts: how many execs may run, and none once the gateway drains.
+// exec-admission.ts: how many execs may run, or calls about them, and none once the gateway drains.
 import { BelayError } from "@belay/protocol";
 import type { GatewayLimits } from "../limits.ts";
 
+export type AdmissionLimits = Pick<GatewayLimits, "execs" | "execsPerSandbox">;
+
 export class ExecAdmission {
-  readonly #limits: GatewayLimits;
+  readonly #limits: AdmissionLimits;
+  readonly #what: string;
   readonly #running = new Map<string, number>();
   #total = 0;
   #draining = false;
   readonly #idle: (() => void)[] = [];
 
-  constructor(limits: GatewayLimits) {
+  /** @param what is admitted, as the errors say it. */
+  constructor(limits: AdmissionLimits, what = "execs") {
     this.#limits = limits;
+    this.#what = what;
   }
 
   get running(): number {
     return this.#total;
   }
 
-  /** From now on every exec is refused. */
+  /** From now on every one is refused. */
   drain(): void {
     this.#draining = true;
   }
@@ -27,12 +32,13 @@ export class ExecAdmission {
     if (this.#draining) {
       throw new BelayError(
         "gateway_draining",
-        "the gateway is shutting down and takes no new execs",
+        `the gateway is shutting down and takes no new ${this.#what}`,
       );
     }
     const ofSandbox = this.#running.get(sandboxId) ?? 0;
-    if (ofSandbox >= this.#limits.execsPerSandbox) tooMany(this.#limits.execsPerSandbox, "sandbox");
-    if (this.#total >= this.#limits.execs) tooMany(this.#limits.execs, "gateway");
+    const { execs, execsPerSandbox } = this.#limits;
+    if (ofSandbox >= execsPerSandbox) tooMany(execsPerSandbox, this.#what, "sandbox");
+    if (this.#total >= execs) tooMany(execs, this.#what, "gateway");
     this.#total += 1;
     this.#running.set(sandboxId, ofSandbox + 1);
     return { [Symbol.dispose]: () => this.#release(sandboxId) };
@@ -53,6 +59,6 @@ export class ExecAdmission {
   }
 }
 
-function tooMany(limit: number, of: string): never {
-  throw new BelayError("limit_exceeded", `at most ${limit} execs run at once per ${of}`);
+function tooMany(limit: number, what: string, of: string): never {
+  throw new BelayError("limit_exceeded", `at most ${limit} ${what} run at once per ${of}`);
 }

@@ -1,29 +1,71 @@
 // validate-exec.ts: refuses what cannot be run before anything is opened for it.
-import { BelayError, isSandboxId } from "@belay/protocol";
-import type { ExecSandboxRequest } from "@belay/protocol";
+import { BelayError, isExecId, isSandboxId } from "@belay/protocol";
+import type { ExecSandboxRequest, ExecSpec } from "@belay/protocol";
 import type { GatewayLimits } from "../limits.ts";
 
 const ENVIRONMENT_KEY = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /**
- * Pure. @throws BelayError `invalid_request`; no text quotes a value, which may be a secret.
+ * Pure. @throws BelayError `invalid_request`, or `sandbox_not_found`; no text quotes a value, which may
+ * be a secret.
  */
 export function validateExec(request: ExecSandboxRequest, limits: GatewayLimits): void {
   if (request.sandboxId === "") invalid("sandbox_id is required");
   if (request.command.length === 0) invalid("command is required");
-  // A malformed id names no sandbox, as an unknown one does.
-  if (!isSandboxId(request.sandboxId))
-    throw new BelayError("sandbox_not_found", "sandbox not found");
+  validateSandboxId(request.sandboxId);
+  validateProgram(request, limits);
+  validateTerminalSize(request, limits);
+}
 
-  validateCommand(request.command, limits);
-  if (Buffer.byteLength(request.workdir) > limits.workdirBytes) {
+/** The same for a durable exec. What its log and its result may cost, the supervisor judges. */
+export function validateSpec(spec: ExecSpec | undefined, limits: GatewayLimits): ExecSpec {
+  if (!spec) return invalid("spec is required");
+  if (spec.command.length === 0) invalid("command is required");
+  validateProgram(spec, limits);
+  const { terminal } = spec;
+  if (terminal) {
+    validateTerminalSize(terminal, limits);
+    if (terminal.term.includes("\0")) invalid("term contains a NUL byte");
+    if (Buffer.byteLength(terminal.term) > limits.argumentBytes) {
+      invalid(`term is longer than ${limits.argumentBytes} bytes`);
+    }
+  }
+  return spec;
+}
+
+export function validateSandboxId(sandboxId: string): void {
+  if (sandboxId === "") invalid("sandbox_id is required");
+  // A malformed id names no sandbox, as an unknown one does.
+  if (!isSandboxId(sandboxId)) throw new BelayError("sandbox_not_found", "sandbox not found");
+}
+
+export function validateExecId(execId: string): void {
+  if (execId === "") invalid("exec_id is required");
+  if (!isExecId(execId)) {
+    invalid("exec_id must be 1 to 128 of letters, digits, '.', '_' and '-'");
+  }
+}
+
+export function validateTerminalSize(
+  { cols, rows }: { readonly cols: number; readonly rows: number },
+  { terminalCells }: GatewayLimits,
+): void {
+  if (cols > terminalCells || rows > terminalCells) {
+    invalid(`cols and rows are at most ${terminalCells}`);
+  }
+}
+
+/** What every form of an exec has. */
+function validateProgram(
+  { command, workdir, environment }: Pick<ExecSpec, "command" | "workdir" | "environment">,
+  limits: GatewayLimits,
+): void {
+  validateCommand(command, limits);
+  if (Buffer.byteLength(workdir) > limits.workdirBytes) {
     invalid(`workdir is longer than ${limits.workdirBytes} bytes`);
   }
-  if (request.workdir.includes("\0")) invalid("workdir contains a NUL byte");
-  validateEnvironment(request.environment, limits);
-  if (request.cols > limits.terminalCells || request.rows > limits.terminalCells) {
-    invalid(`cols and rows are at most ${limits.terminalCells}`);
-  }
+  if (workdir.includes("\0")) invalid("workdir contains a NUL byte");
+  validateEnvironment(environment, limits);
 }
 
 function validateCommand(command: readonly string[], limits: GatewayLimits): void {
@@ -62,6 +104,6 @@ function validateEnvironment(
   }
 }
 
-function invalid(message: string): never {
+export function invalid(message: string): never {
   throw new BelayError("invalid_request", message);
 }
