@@ -33,6 +33,8 @@ const { metafile } = await build({
   bundle: true,
   platform: "node",
   target: "node24",
+  // Node 24 has `using`; what esbuild makes of it throws, in a loop, the error of an earlier turn again.
+  supported: { using: true },
   format: "esm",
   sourcemap: "linked",
   metafile: true,

@@ -73,15 +73,16 @@ export async function followDurably(
   };
 
   /** Does what the transition asks for. */
-  async function take(input: AttachmentInput, { conversation }: Attempt, abort: AbortSignal) {
+  async function take(input: AttachmentInput, attempt: Attempt, abort: AbortSignal) {
     const { state: next, effect } = attachmentStep(options, state, input);
     state = next;
     switch (effect.do) {
       case "nothing":
         return;
       case "send":
-        return conversation.send(effect.frame, { signal: abort });
+        return attempt.conversation.send(effect.frame, { signal: abort });
       case "pass":
+        if (effect.event.case !== "info") attempt.progressed();
         return options.onEvent(effect.event);
       case "fail":
         throw effect.error;

@@ -8,7 +8,7 @@ import type { GatewayLimits } from "../../limits.ts";
 import type { ExecConversation } from "../../ssh/exec-conversation.ts";
 import type { SessionRegistry } from "../../supervisors/session-registry.ts";
 import type { SupervisorSession } from "../../supervisors/supervisor-session.ts";
-import { pauseMs, wayAnswered, wayLost, windowLeftMs } from "./resume-window.ts";
+import { pauseMs, wayAnswered, wayLost, wayProgressed, windowLeftMs } from "./resume-window.ts";
 import type { WayState } from "./resume-window.ts";
 
 export interface ConversationDeps {
@@ -27,8 +27,11 @@ export interface Attempt {
   readonly conversation: ExecConversation;
   /** Within which the supervisor is to answer what it can answer at once. */
   readonly answerWithinMs: number;
-  /** To be called when it has answered: a loss from here on opens a new window. */
+  /** To be called when it has answered. A loss from here on opens a new window, if the way has lasted a
+   * little, */
   readonly answered: () => void;
+  /** or if it has brought something new. */
+  readonly progressed: () => void;
 }
 
 export interface OverConversationsOptions {
@@ -53,29 +56,18 @@ export async function overConversations<T>(
   deps: ConversationDeps,
   options: OverConversationsOptions,
 ): Promise<T> {
-  const { clock } = deps;
+  const { limits, clock } = deps;
   const { signal, mayGoOn = () => true } = options;
   let state: WayState = { is: "first" };
   let reachable: Reachable | undefined;
+  let isWorking = false;
 
   for (;;) {
-    let working = false;
     try {
-      reachable = await reach(state, reachable, deps, options);
-      using conversation = await open(state, reachable.session, deps, options);
-      working = true;
-      const { sinceMs } = reachable;
-      const answered = () => {
-        if (state.is === "lost") options.onResumed?.(clock.now() - sinceMs);
-        state = wayAnswered(state, clock.now());
-      };
-      const { execAnswerMs } = deps.limits;
-      const answerWithinMs =
-        state.is === "lost" ? Math.min(execAnswerMs, windowLeftMs(state, deps)) : execAnswerMs;
-      return await work({ conversation, answerWithinMs, answered });
+      return await attempt();
     } catch (error) {
       signal.throwIfAborted();
-      if (!isLoss(error, working ? "working" : state.is)) throw supervisorsFault(error);
+      if (!isLoss(error, isWorking ? "working" : state.is)) throw supervisorsFault(error);
       if (!mayGoOn()) throw error;
       if (state.is !== "lost") {
         options.onLost?.(error);
@@ -86,6 +78,28 @@ export async function overConversations<T>(
       if (waitMs > 0) await sleep(waitMs, clock, signal);
       if (windowLeftMs(state, deps) === 0) throw windowEnded(error, deps, options);
     }
+  }
+
+  /** Not in the loop itself: what esbuild makes of `using` throws the error of an earlier turn again. */
+  async function attempt(): Promise<T> {
+    isWorking = false;
+    reachable = await reach(state, reachable, deps, options);
+    using conversation = await open(state, reachable.session, deps, options);
+    isWorking = true;
+    const { sinceMs } = reachable;
+    const { execAnswerMs } = limits;
+    return await work({
+      conversation,
+      answerWithinMs:
+        state.is === "lost" ? Math.min(execAnswerMs, windowLeftMs(state, deps)) : execAnswerMs,
+      answered() {
+        if (state.is === "lost") options.onResumed?.(clock.now() - sinceMs);
+        state = wayAnswered(state, clock.now());
+      },
+      progressed() {
+        state = wayProgressed(state);
+      },
+    });
   }
 }
 

@@ -5,11 +5,16 @@ import type { GatewayLimits } from "../../limits.ts";
 
 /** - `first`: no way was ever lost.
  *  - `up`: the supervisor has answered over the way that there is.
- *  - `lost`: since then nobody has answered, however many ways were tried. */
-export type WayState =
-  | { readonly is: "first" }
-  | { readonly is: "up"; readonly sinceMs: number; readonly failures: number }
-  | LostWay;
+ *  - `lost`: since then no way was of use, however many were tried. */
+export type WayState = { readonly is: "first" } | WayUp | LostWay;
+
+export interface WayUp {
+  readonly is: "up";
+  readonly sinceMs: number;
+  readonly failures: number;
+  /** Begin of the window in which it was found, as long as it has been of no use yet. */
+  readonly lostSinceMs: number | undefined;
+}
 
 export interface LostWay {
   readonly is: "lost";
@@ -21,9 +26,30 @@ export interface LostWay {
 /** The first try comes at once. A way that ends at once, again and again, must not make us spin. */
 const BACKOFF = { minMs: 20, maxMs: 1_000 };
 
+/** After so long, or with something new, a way has been of use. */
+const LASTS_MS = BACKOFF.maxMs;
+
 export function wayAnswered(state: WayState, nowMs: number): WayState {
-  if (state.is === "up") return state;
-  return { is: "up", sinceMs: nowMs, failures: state.is === "lost" ? state.failures : 0 };
+  switch (state.is) {
+    case "first":
+      return { is: "up", sinceMs: nowMs, failures: 0, lostSinceMs: undefined };
+    case "lost":
+      return {
+        is: "up",
+        sinceMs: nowMs,
+        failures: state.failures,
+        lostSinceMs: state.sinceMs,
+      };
+    case "up":
+      return state;
+    default:
+      return state satisfies never;
+  }
+}
+
+export function wayProgressed(state: WayState): WayState {
+  if (state.is !== "up" || state.lostSinceMs === undefined) return state;
+  return { ...state, lostSinceMs: undefined };
 }
 
 export function wayLost(state: WayState, nowMs: number): LostWay {
@@ -31,8 +57,13 @@ export function wayLost(state: WayState, nowMs: number): LostWay {
     case "first":
       return { is: "lost", sinceMs: nowMs, failures: 0 };
     case "up": {
-      const failures = failuresAfter(state.failures, nowMs - state.sinceMs, BACKOFF);
-      return { is: "lost", sinceMs: nowMs, failures };
+      const lastedMs = nowMs - state.sinceMs;
+      const wasOfUse = lastedMs >= LASTS_MS || state.lostSinceMs === undefined;
+      return {
+        is: "lost",
+        sinceMs: wasOfUse ? nowMs : state.lostSinceMs,
+        failures: failuresAfter(state.failures, lastedMs, BACKOFF),
+      };
     }
     case "lost":
       return { ...state, failures: state.failures + 1 };

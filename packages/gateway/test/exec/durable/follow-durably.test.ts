@@ -91,6 +91,44 @@ describe("an exec that is followed durably", () => {
     await followed.end;
   });
 
+  it("is given up when ways come and go, and bring nothing, for the whole window", async () => {
+    const scene = durableScene({ command: stays });
+    const followed = await running(scene);
+    scene.supervisor.onFrame = (_frame, conversation) => {
+      conversation.answer({ case: "info", value: { execId: "exec-1" } });
+      setImmediate(() => conversation.cut());
+      return true;
+    };
+    scene.supervisor.conversations[0]!.cut();
+    expect(await rejection(inTime(scene.clock, followed.end))).toMatchObject({
+      kind: "resume_window_ended",
+      outcome: "unknown",
+    });
+    expect(scene.supervisor.conversations.length).toBeLessThan(200);
+  });
+
+  it("goes on for as long as the ways that come and go bring something", async () => {
+    const scene = durableScene({ command: stays, chunkBytes: 1 });
+    const followed = await running(scene);
+    scene.supervisor.execs.get("exec-1")!.log.stdout += "x".repeat(100);
+    scene.supervisor.onFrame = (_frame, conversation) => {
+      const at = followed.stdout().length;
+      conversation.answer({ case: "info", value: { execId: "exec-1" } });
+      const data = Buffer.from("x");
+      conversation.answer({ case: "output", value: { stream: 1, offset: BigInt(at), data } });
+      setImmediate(() => conversation.cut());
+      if (at > 100) scene.supervisor.onFrame = undefined;
+      return true;
+    };
+    scene.supervisor.conversations[0]!.cut();
+    while (scene.supervisor.onFrame) await scene.clock.advance(100);
+    expect(scene.clock.now()).toBeGreaterThan(35_000);
+    await settled();
+    finish(scene);
+    const { exit } = await inTime(scene.clock, followed.end);
+    expect([exit?.reason, followed.stdout()]).toEqual(["exited", `so far${"x".repeat(100)}`]);
+  });
+
   it("does not wait longer than the window for a way that is being opened", async () => {
     const scene = durableScene({ command: stays });
     const followed = await running(scene);

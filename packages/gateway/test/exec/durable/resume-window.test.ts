@@ -3,6 +3,7 @@ import {
   pauseMs,
   wayAnswered,
   wayLost,
+  wayProgressed,
   windowLeftMs,
 } from "../../../src/exec/durable/resume-window.ts";
 import type { WayState } from "../../../src/exec/durable/resume-window.ts";
@@ -19,9 +20,18 @@ describe("the resume window", () => {
     expect([left(20_000), left(35_000), left(36_000)]).toEqual([15_000, 0, 0]);
   });
 
-  it("begins anew with a loss after an answer", () => {
-    const up = wayAnswered(wayLost(wayAnswered(first, 0), 5_000), 6_000);
-    expect(wayLost(up, 50_000).sinceMs).toBe(50_000);
+  it("begins anew with the loss of a way that was of use: it lasted, or brought something", () => {
+    const found = wayAnswered(wayLost(wayAnswered(first, 0), 5_000), 6_000);
+    expect(wayLost(found, 7_000).sinceMs).toBe(7_000);
+    expect(wayLost(wayProgressed(found), 6_001).sinceMs).toBe(6_001);
+  });
+
+  it("goes on with the loss of a way that answered and was of no use: such ways may come for ever", () => {
+    let lost = wayLost(wayAnswered(first, 0), 5_000);
+    for (let nowMs = 6_000; nowMs < 20_000; nowMs += 1_000) {
+      lost = wayLost(wayAnswered(lost, nowMs), nowMs + 999);
+    }
+    expect(lost.sinceMs).toBe(5_000);
   });
 
   it("has the first try at once, and the others ever later, up to a second", () => {
