@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openshellClient, wireVariants } from "../../src/client.ts";
 import type { OpenShellClient } from "../../src/client.ts";
+import type { DeployedSupervisor } from "../../src/deployed-supervisor.ts";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
 import { poll, sleepMs } from "../../src/wait.ts";
+import { flags } from "../support/flags.ts";
 import { expectExit } from "../support/expect-exec.ts";
 import { localTotals } from "../support/local-run.ts";
 import { growthWhile } from "../support/peak-memory.ts";
@@ -107,18 +109,26 @@ describe.concurrent("the tail of an output", () => {
   });
 
   it("is whole when the command has exited and its last bytes wait behind a full path", async () => {
-    const capacity = await pathCapacityBytes();
+    const plain = await deployment.addSupervisor({
+      name: "plain",
+      args: flags({ "exec-form": "plain" }),
+    });
+    const capacity = await pathCapacityBytes(plain);
     // These fit, the last of them into the pipe alone: the command is gone before anything is read.
-    await Promise.all([48, 32, 16].map((less) => expectWholeTail(capacity - less * 1024)));
+    await Promise.all([48, 32, 16].map((less) => expectWholeTail(capacity - less * 1024, plain)));
+  });
+
+  it("is whole when the command has exited and its last bytes wait in the log", async () => {
+    await Promise.all([4, 5, 6].map((mib) => expectWholeTail(mib * 1024 * 1024)));
   });
 });
 
 /** Of a command that has exited long before its reader goes on. */
-async function expectWholeTail(bytes: number): Promise<void> {
+async function expectWholeTail(bytes: number, supervisor = deployment.supervisor()): Promise<void> {
   const script = `seq 1 9000000 | head -c ${bytes}`;
   const expected = await localTotals(script);
   const gate = Promise.withResolvers<void>();
-  await using exec = new ShellExec(client, deployment.supervisor(), `${script}; exit 4`, {
+  await using exec = new ShellExec(client, supervisor, `${script}; exit 4`, {
     keep: false,
     readDelay: (messages) => (messages === 1 ? gate.promise : Promise.resolve()),
   });
@@ -132,15 +142,15 @@ async function expectWholeTail(bytes: number): Promise<void> {
 }
 
 /** How many bytes a command can write before it waits, when its client takes one message only. */
-async function pathCapacityBytes(): Promise<number> {
+async function pathCapacityBytes(supervisor: DeployedSupervisor): Promise<number> {
   const gate = Promise.withResolvers<void>();
   const script = "i=0; while head -c 4096 /dev/zero; do i=$((i+1)); echo $i > progress; done";
-  await using exec = new ShellExec(client, deployment.supervisor(), script, {
+  await using exec = new ShellExec(client, supervisor, script, {
     keep: false,
     readDelay: (messages) => (messages === 1 ? gate.promise : Promise.resolve()),
   });
   await exec.run.received(1);
-  const file = join(deployment.supervisor().home, "progress");
+  const file = join(supervisor.home, "progress");
   const written = async () => Number(await readFile(file, "utf8")) * 4_096;
   const waits = async (): Promise<number | false> => {
     const before = await written();
