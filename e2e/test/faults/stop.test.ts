@@ -9,7 +9,12 @@ import { shell, ShellExec } from "../support/shell-exec.ts";
 
 const graceMs = 400;
 
-function start(drain: { gateway?: number; supervisor?: number }): Promise<Deployment> {
+type Form = "durable" | "plain";
+
+function start(
+  drain: { gateway?: number; supervisor?: number },
+  form: Form = "plain",
+): Promise<Deployment> {
   return startDeployment({
     proxied: false,
     gatewayArgs: flags({
@@ -17,7 +22,7 @@ function start(drain: { gateway?: number; supervisor?: number }): Promise<Deploy
       "drain-timeout-ms": drain.gateway ?? 10_000,
     }),
     supervisorArgs: flags({
-      "exec-form": "plain",
+      "exec-form": form,
       "termination-grace-ms": graceMs,
       "drain-timeout-ms": drain.supervisor ?? 10_000,
     }),
@@ -44,48 +49,67 @@ async function startRunning(
 }
 
 describe("a supervisor that is told to stop", () => {
-  it("takes its processes along after the drain, and their clients hear why", async () => {
-    await using deployment = await start({ supervisor: 500 });
-    await using all = new AsyncDisposableStack();
-    const execs = await startRunning(all, deployment);
+  it.each<Form>(["plain", "durable"])(
+    "takes its processes along after the drain, and their clients hear why (%s)",
+    async (form) => {
+      await using deployment = await start({ supervisor: 500 }, form);
+      await using all = new AsyncDisposableStack();
+      const execs = await startRunning(all, deployment);
+      const { process } = deployment.supervisor();
+      const askedAtMs = performance.now();
+      process.kill("SIGTERM");
+      for (const result of await Promise.all(execs.map((exec) => exec.result)))
+        expectError(result, {
+          code: Code.Unavailable,
+          message: "supervisor is stopping",
+          kind: "supervisor_stopping",
+          outcome: "unknown",
+          retry: "follow",
+        });
+      expect(await process.ended()).toEqual({ code: 0, signal: null });
+      expect(performance.now() - askedAtMs).toBeLessThan(500 + graceMs + slackMs);
+      for (const exec of execs) expect(await exec.processes()).toEqual([]);
+    },
+  );
+
+  it("does not wait for a connection that durable execs have shared", async () => {
+    await using deployment = await start({}, "durable");
+    expectExit(await shell(deployment.client(), deployment.supervisor(), "exit 3"), 3);
     const { process } = deployment.supervisor();
     const askedAtMs = performance.now();
     process.kill("SIGTERM");
-    for (const result of await Promise.all(execs.map((exec) => exec.result)))
-      expectError(result, {
-        code: Code.Unavailable,
-        message: "supervisor is stopping",
-        kind: "supervisor_stopping",
-        outcome: "unknown",
-        retry: "follow",
-      });
     expect(await process.ended()).toEqual({ code: 0, signal: null });
-    expect(performance.now() - askedAtMs).toBeLessThan(500 + graceMs + slackMs);
-    for (const exec of execs) expect(await exec.processes()).toEqual([]);
+    expect(performance.now() - askedAtMs).toBeLessThan(slackMs);
   });
 
-  it("lets an exec finish within the drain, with its exit, and starts no other", async () => {
-    await using deployment = await start({});
-    const client = deployment.client();
-    const { process } = deployment.supervisor();
-    await using exec = new ShellExec(
-      client,
-      deployment.supervisor(),
-      "echo ready; sleep 1; exit 6",
-    );
-    await exec.ready();
-    process.kill("SIGTERM");
-    await process.waitForEvent("supervisor.draining");
-    expectError(await shell(client, deployment.supervisor(), "echo never > never"), {
-      code: Code.Unavailable,
-      message: /supervisor is stopping/,
-      kind: "relay_refused",
-      outcome: "not_started",
-      retry: "now",
-    });
-    expectExit(await exec.result, 6, "ready\n");
-    expect(await process.ended()).toEqual({ code: 0, signal: null });
-  });
+  it.each([
+    ["plain", "relay_refused"],
+    ["durable", "supervisor_stopping"],
+  ] as const)(
+    "lets an exec finish within the drain, with its exit, and starts no other (%s)",
+    async (form, kind) => {
+      await using deployment = await start({}, form);
+      const client = deployment.client();
+      const { process } = deployment.supervisor();
+      await using exec = new ShellExec(
+        client,
+        deployment.supervisor(),
+        "echo ready; sleep 1; exit 6",
+      );
+      await exec.ready();
+      process.kill("SIGTERM");
+      await process.waitForEvent("supervisor.draining");
+      expectError(await shell(client, deployment.supervisor(), "echo never > never"), {
+        code: Code.Unavailable,
+        message: /supervisor is stopping/,
+        kind,
+        outcome: "not_started",
+        retry: "now",
+      });
+      expectExit(await exec.result, 6, "ready\n");
+      expect(await process.ended()).toEqual({ code: 0, signal: null });
+    },
+  );
 
   it("ends at once at the second signal, and still takes all along", async () => {
     await using deployment = await start({});

@@ -163,7 +163,10 @@ export class Supervisor {
   async #drain(): Promise<void> {
     await this.#within(
       this.#config.limits.drainTimeoutMs,
-      Promise.all([this.#execs.idle(), this.#current?.relays.idle()]),
+      Promise.all([
+        this.#execs.idle().then(() => this.#durable.unfollowed()),
+        this.#current?.relays.idle(),
+      ]),
     );
   }
 

@@ -107,7 +107,10 @@ export class ExecTable {
 
   #refusal({ execId }: ExecRequest): BelayError | undefined {
     const { limits, draining } = this.#options;
-    if (draining.aborted) return new BelayError("supervisor_stopping", "supervisor is stopping");
+    if (draining.aborted)
+      return new BelayError("supervisor_stopping", "supervisor is stopping", {
+        outcome: "not_started",
+      });
     if (this.#execs.size >= limits.execs) {
       return new BelayError("limit_exceeded", `${limits.execs} execs run already`);
     }

@@ -53,6 +53,8 @@ interface Reached {
 export class Relays {
   readonly #options: RelaysOptions;
   readonly #relays = new Map<string, RelayState>();
+  /** Of connections that durable execs share: they stay open without any. */
+  readonly #shared = new Set<string>();
   #onIdle: (() => void) | undefined;
 
   constructor(options: RelaysOptions) {
@@ -63,9 +65,10 @@ export class Relays {
     return [...this.#relays.keys()];
   }
 
-  /** Resolves when none is left. One waiter at a time. */
+  /** Resolves when none is left but those that durable execs share. One waiter at a time. */
   async idle(): Promise<void> {
-    while (this.#relays.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    while (this.#relays.size > this.#shared.size)
+      await new Promise<void>((resolve) => (this.#onIdle = resolve));
   }
 
   handle(message: RelayMessage): void {
@@ -130,7 +133,8 @@ export class Relays {
       log.debug("relay.ended", pipe.errored ? { err: pipe.errored } : {});
     } finally {
       this.#relays.delete(channelId);
-      if (this.#relays.size === 0) this.#onIdle?.();
+      this.#shared.delete(channelId);
+      this.#onIdle?.();
     }
   }
 
@@ -148,8 +152,12 @@ export class Relays {
     const { pipePool, ssh } = this.#options;
     const pipes = await pipePool.take(PIPES_PER_EXEC, { signal });
     const accepts = serviceId === SSH_CLIENT_SERVICE ? "locale" : "every";
+    const onShared = () => {
+      this.#shared.add(channelId);
+      this.#onIdle?.();
+    };
     return {
-      serve: (pipe) => ssh.serve({ pipe, pipes, accepts, ids: { channelId }, log }),
+      serve: (pipe) => ssh.serve({ pipe, pipes, accepts, onShared, ids: { channelId }, log }),
       abandon: () => closePipes(pipes ?? []),
     };
   }

@@ -18,9 +18,14 @@ type ServeSubsystem = (channel: ServerChannel, context: ConnectionContext) => Pr
 
 /** `gone` is here that of the channel. */
 const SUBSYSTEMS: ReadonlyMap<string, ServeSubsystem> = new Map([
-  [EXEC_SUBSYSTEM, (channel, context) => new ExecConversation(channel, context).run()],
+  [EXEC_SUBSYSTEM, converse],
   ["sftp", serveSftpSubsystem],
 ]);
+
+function converse(channel: ServerChannel, context: ConnectionContext): Promise<void> {
+  context.onShared();
+  return new ExecConversation(channel, context).run();
+}
 
 /** Agents and X11 have no listeners here: ssh2 refuses them. */
 export function serveExecSession(

@@ -24,6 +24,7 @@ export interface ConnectionOptions {
   readonly execs: ExecTable;
   readonly durable: DurableExecs;
   readonly accepts: AcceptedVariables;
+  readonly onShared: () => void;
   /** The name that the client gives itself. */
   readonly clientSoftware: string;
   readonly limits: SupervisorLimits;

@@ -30,6 +30,8 @@ export interface SshRelay {
   /** Three for the first command. Closed here at the latest. */
   readonly pipes: Pipes;
   readonly accepts: AcceptedVariables;
+  /** Called when it turns out to be one that durable execs share. */
+  readonly onShared: () => void;
   readonly ids: ErrorIds;
   readonly log: Log;
 }

@@ -125,7 +125,7 @@ export class ExecBench implements AsyncDisposable {
   /** Speaks SSH on this pipe. */
   async serve(pipe: RelayPipe, accepts: AcceptedVariables): Promise<void> {
     const pipes = await this.pool.take(3, { signal: this.draining.signal });
-    this.#ssh.serve({ pipe, pipes, accepts, ids: {}, log: this.log });
+    this.#ssh.serve({ pipe, pipes, accepts, onShared() {}, ids: {}, log: this.log });
   }
 
   /** Runs a command to its end. */

@@ -49,7 +49,8 @@ export interface OverConversationsOptions {
  * after a loss whatever keeps one from opening. An error that the supervisor answers with is one.
  *
  * @throws BelayError `unimplemented` when the supervisor has no durable execs, `resume_window_ended`,
- * what `sessions.waitFor` and `connections.open` throw at the first attempt; what `work` throws.
+ * what `sessions.waitFor` and `connections.open` throw at the first attempt; what `work` throws;
+ * `supervisor_stopping` when the way was lost because the supervisor stops.
  */
 export async function overConversations<T>(
   work: (attempt: Attempt) => Promise<T>,
@@ -68,6 +69,7 @@ export async function overConversations<T>(
     } catch (error) {
       signal.throwIfAborted();
       if (!isLoss(error, isWorking ? "working" : state.is)) throw supervisorsFault(error);
+      if (isFarewell(error.cause)) throw error.cause;
       if (!mayGoOn()) throw error;
       if (state.is !== "lost") {
         options.onLost?.(error);
@@ -178,6 +180,11 @@ function isLoss(error: unknown, during: WayState["is"] | "working"): error is Be
     default:
       return during satisfies never;
   }
+}
+
+/** A supervisor that stops takes its execs along: the next one will not know them. */
+function isFarewell(cause: unknown): cause is BelayError {
+  return cause instanceof BelayError && cause.kind === "supervisor_stopping";
 }
 
 /** To the caller a supervisor that breaks the protocol is no fault of the request. */

@@ -27,6 +27,13 @@ export interface Follower extends Disposable {
   readonly cursor: LogCursor;
 }
 
+export interface DurableExecDeps {
+  readonly limits: SupervisorLimits;
+  readonly clock: Clock;
+  /** Called when a follower has left. */
+  readonly onLeft: () => void;
+}
+
 export class DurableExec implements ExecClient {
   readonly id: string;
   /** Of the spec: another spec under the same id is another exec. */
@@ -37,6 +44,7 @@ export class DurableExec implements ExecClient {
   readonly #spec: ExecSpec;
   readonly #limits: SupervisorLimits;
   readonly #clock: Clock;
+  readonly #onLeft: () => void;
   readonly #stdin: StdinFeed;
   readonly #ended = new AbortController();
   readonly #startedAtMs = epochMs();
@@ -48,7 +56,7 @@ export class DurableExec implements ExecClient {
   constructor(
     id: string,
     { digest, spec, log }: { digest: string; spec: ExecSpec; log: OutputLog },
-    { limits, clock }: { limits: SupervisorLimits; clock: Clock },
+    { limits, clock, onLeft }: DurableExecDeps,
   ) {
     this.id = id;
     this.digest = digest;
@@ -56,6 +64,7 @@ export class DurableExec implements ExecClient {
     this.#spec = spec;
     this.#limits = limits;
     this.#clock = clock;
+    this.#onLeft = onLeft;
     this.#stdin = new StdinFeed({
       bufferBytes: limits.stdinBytes,
       isClosed: () =>
@@ -117,6 +126,10 @@ export class DurableExec implements ExecClient {
 
   // What those may do who know its id.
 
+  get isFollowed(): boolean {
+    return this.#followers > 0;
+  }
+
   /**
    * While somebody follows, nobody ends it as orphaned.
    * @throws BelayError `offset_out_of_range`.
@@ -134,6 +147,7 @@ export class DurableExec implements ExecClient {
         cursor[Symbol.dispose]();
         this.#followers -= 1;
         this.#watchForOrphan();
+        this.#onLeft();
       },
     };
   }

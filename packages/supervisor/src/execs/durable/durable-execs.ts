@@ -51,6 +51,7 @@ export class DurableExecs {
   readonly #entries = new Map<string, Entry>();
   /** Of those that have ended, the oldest end first. */
   readonly #endedIds = new Set<string>();
+  #onLeft: (() => void) | undefined;
 
   constructor(options: DurableExecsOptions) {
     this.#options = options;
@@ -108,6 +109,13 @@ export class DurableExecs {
     return entry.exec;
   }
 
+  /** Resolves when nobody follows any exec: whoever did has been told its end, or has gone. */
+  async unfollowed(): Promise<void> {
+    while (this.list().some(({ isFollowed }) => isFollowed)) {
+      await new Promise<void>((resolve) => (this.#onLeft = resolve));
+    }
+  }
+
   /** Lets go of all logs; for the very end. */
   [Symbol.dispose](): void {
     for (const { exec, forgetting } of this.#entries.values()) {
@@ -150,7 +158,10 @@ export class DurableExecs {
     options: { digest: string; spec: ExecSpec; log: OutputLog },
   ): Entry {
     const { execId } = request;
-    const exec = new DurableExec(execId, options, this.#options);
+    const exec = new DurableExec(execId, options, {
+      ...this.#options,
+      onLeft: () => this.#onLeft?.(),
+    });
     const entry: Entry = { exec, started: this.#run(request, exec) };
     this.#entries.set(execId, entry);
     entry.started.catch(() => {
