@@ -50,6 +50,7 @@ export class ExecConversation {
   readonly #stdin: Handoff<StdinPiece>;
   #execId = "";
   #takesStdin = false;
+  readonly #followers = new DisposableStack();
   /** Whose output has been sent to its end, to the one that its log was kept for. */
   #delivered: DurableExec | undefined;
 
@@ -67,6 +68,7 @@ export class ExecConversation {
    * was told everything. Never rejects. */
   async run(): Promise<void> {
     const { gone, log } = this.#context;
+    using _ = this.#followers;
     const failure = Promise.withResolvers<never>();
     await using tasks = new TaskScope("exec conversation", {
       signal: gone,
@@ -158,10 +160,10 @@ export class ExecConversation {
 
   async #follow(exec: DurableExec, frame: FollowFrame, tasks: TaskScope): Promise<void> {
     const from = { stdout: Number(frame.stdoutOffset), stderr: Number(frame.stderrOffset) };
-    const follower = exec.follow(from, { holdsLog: frame.holdsLog });
+    // Until the channel closes: only then has the gateway taken all that was sent.
+    const follower = this.#followers.use(exec.follow(from, { holdsLog: frame.holdsLog }));
     const told = this.#sendInfo(exec); // before any output
     tasks.run(async (signal) => {
-      using _ = follower;
       for (let isOver = false; !isOver;) {
         const piece = await follower.cursor.next(FRAME_OUTPUT_BYTES);
         switch (piece.is) {
