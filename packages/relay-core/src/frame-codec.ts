@@ -11,8 +11,9 @@ const LENGTH_BYTES = 4;
  * up (1,024 arguments of 32 KiB do not fit in the kernel either) stays below. In bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
 
-/** Output in one frame, in bytes: with what goes around it, it fills one SSH packet of 32 KiB. */
-export const FRAME_OUTPUT_BYTES = 32 * 1024 - 64;
+/** Output in one frame, in bytes: half of what one read of a pipe gives, and with what goes around it
+ * one SSH packet (ssh2 is patched to take 33 KiB). */
+export const FRAME_OUTPUT_BYTES = 32 * 1024;
 
 export function encodeFrame<Desc extends DescMessage>(
   schema: Desc,
