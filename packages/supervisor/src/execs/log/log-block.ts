@@ -1,5 +1,7 @@
 // log-block.ts: a stretch of an output log: bytes of both streams in the order in which they came.
 import type { OutputStream } from "../exec-client.ts";
+import { BODY_BYTES } from "./log-bodies.ts";
+import type { LogBodies } from "./log-bodies.ts";
 
 /** A byte of each stream. */
 export interface Offsets {
@@ -18,6 +20,10 @@ export const BLOCK_WEIGHT = 64;
 export const RUN_WEIGHT = 8;
 
 const FIRST_GROWTH_BYTES = 256;
+/** A block that grows beyond this takes a body of the usual size. */
+const OWN_BODY_BYTES = 4 * 1024;
+
+const EMPTY = Buffer.alloc(0);
 
 /** A block in memory: of the log, or read back from its file. */
 export class LogBlock {
@@ -26,11 +32,17 @@ export class LogBlock {
   readonly #end: { stdout: number; stderr: number; weight: number };
   /** Each is `length * 2`, and 1 more for stderr: two words of memory for each change of stream. */
   readonly #runs: number[] = [];
-  #body: Buffer = Buffer.alloc(0);
+  readonly #bodies: LogBodies | undefined;
+  #body: Buffer = EMPTY;
   #length = 0;
+  /** Those who read it now: its bytes must stay as they are. */
+  #pins = 0;
+  #isReleased = false;
 
-  constructor(start: Mark) {
+  /** @param bodies where a large body comes from, and goes when nobody needs the block any more. */
+  constructor(start: Mark, bodies?: LogBodies) {
     this.start = start;
+    this.#bodies = bodies;
     this.#end = { ...start, weight: start.weight + BLOCK_WEIGHT };
   }
 
@@ -59,12 +71,6 @@ export class LogBlock {
     return this.#body.subarray(0, this.#length);
   }
 
-  /** Keeps the chunk as it is, as all that this block will ever hold. */
-  keep(stream: OutputStream, chunk: Buffer): void {
-    this.#body = chunk;
-    this.#count(stream, chunk.length);
-  }
-
   /** Adds a copy of the chunk. What was read from `body` before stays as it was. */
   copy(stream: OutputStream, chunk: Buffer): void {
     const needed = this.#length + chunk.length;
@@ -72,7 +78,11 @@ export class LogBlock {
       // Exact at first, as many blocks get one chunk only; then by doubling, so that a process that
       // writes byte by byte costs no copy of everything for each.
       const grown = this.#length === 0 ? 0 : Math.max(FIRST_GROWTH_BYTES, this.#length * 2);
-      this.#resize(Math.max(needed, grown));
+      const bytes = Math.max(needed, grown);
+      const isLarge = bytes > OWN_BODY_BYTES && bytes <= BODY_BYTES;
+      this.#moveTo(
+        isLarge && this.#bodies ? this.#bodies.take() : Buffer.allocUnsafeSlow(bytes), // not from the pool, which others keep alive
+      );
     }
     chunk.copy(this.#body, this.#length);
     this.#count(stream, chunk.length);
@@ -80,13 +90,40 @@ export class LogBlock {
 
   /** Nothing more is added: gives back what it had reserved. */
   seal(): void {
-    if (this.#body.length - this.#length > this.#length >>> 2) this.#resize(this.#length);
+    if (this.#body.length - this.#length > this.#length >>> 2) {
+      this.#moveTo(Buffer.allocUnsafeSlow(this.#length));
+    }
   }
 
-  #resize(bytes: number): void {
-    const before = this.body;
-    this.#body = Buffer.allocUnsafeSlow(bytes); // not from the pool, which others keep alive
-    before.copy(this.#body);
+  /** Its bytes stay as they are until `unpin`. */
+  pin(): void {
+    this.#pins += 1;
+  }
+
+  unpin(): void {
+    this.#pins -= 1;
+    this.#giveBack();
+  }
+
+  /** The log does not hold it any more; those who have pinned it do. */
+  release(): void {
+    this.#isReleased = true;
+    this.#giveBack();
+  }
+
+  #giveBack(): void {
+    if (!this.#isReleased || this.#pins > 0) return;
+    this.#bodies?.give(this.#body);
+    this.#body = EMPTY;
+    this.#length = 0;
+  }
+
+  /** While somebody reads the old body, it is left to them. */
+  #moveTo(body: Buffer): void {
+    const before = this.#body;
+    before.copy(body, 0, 0, this.#length);
+    this.#body = body;
+    if (this.#pins === 0) this.#bodies?.give(before);
   }
 
   #count(stream: OutputStream, bytes: number): void {

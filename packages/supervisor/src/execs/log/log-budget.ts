@@ -1,4 +1,5 @@
 // log-budget.ts: what all output logs of a supervisor may take together, in memory and in files.
+import { LogBodies } from "./log-bodies.ts";
 
 export interface LogBudgetLimits {
   /** Bytes. */
@@ -16,6 +17,7 @@ export const OWN_MEMORY_BYTES = 256 * 1024;
  * log 256 KiB and a chunk, and for each follower that reads from a file a block of 64 KiB.
  */
 export class LogBudget {
+  readonly bodies = new LogBodies();
   readonly #limits: LogBudgetLimits;
   /** Those that were refused since they were last told of room. */
   readonly #refused = new Set<() => void>();

@@ -29,8 +29,8 @@ export interface LogCursor extends Disposable {
   /** Notified when there may be more to read: after an append, the end, the closing. */
   readonly changed: Wakeup;
   /**
-   * The next piece, in the order in which it was written, of at most `maxBytes`. A promise only
-   * where the log's file has to be read; one call at a time. Never rejects.
+   * The next piece, in the order in which it was written, of at most `maxBytes`; its data is there until
+   * the next call. A promise only where the log's file has to be read; one call at a time. Never rejects.
    */
   next(maxBytes: number): LogPiece | Promise<LogPiece>;
 }
@@ -92,6 +92,7 @@ export class BlockCursor implements LogCursor {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#place?.block.unpin();
     this.#place = undefined;
     this.#log.leave(this);
     this.changed.notify();
@@ -108,6 +109,8 @@ export class BlockCursor implements LogCursor {
 
   #enter(block: LogBlock): void {
     const { stdout, stderr } = block.start;
+    block.pin();
+    this.#place?.block.unpin();
     this.#place = { block, run: 0, inRun: 0, inBody: 0, at: { stdout, stderr } };
     this.#neededFrom = block.start.weight;
     this.#log.onCursorMoved();

@@ -3,6 +3,7 @@ import type { OutputStream } from "../exec-client.ts";
 import { Deque } from "./deque.ts";
 import { BLOCK_WEIGHT, LogBlock, RUN_WEIGHT } from "./log-block.ts";
 import type { Mark, Offsets } from "./log-block.ts";
+import type { LogBodies } from "./log-bodies.ts";
 
 /** Blocks that were written to the file as one. */
 export interface FiledBlock {
@@ -16,12 +17,10 @@ export interface FiledBlock {
   readonly runs: number;
 }
 
-/** A smaller chunk is copied, so that many of them share one block; a larger one is kept as it is. */
-const COPY_BELOW_BYTES = 4 * 1024;
-
 /** Knows no file, no follower and no limit: only what is there. */
 export class LogIndex {
   readonly #blockBytes: number;
+  readonly #bodies: LogBodies;
   readonly #filed = new Deque<FiledBlock>();
   readonly #held = new Deque<LogBlock>();
   /** The last block, while it takes more. */
@@ -29,8 +28,9 @@ export class LogIndex {
   #end: Mark = { stdout: 0, stderr: 0, weight: 0 };
 
   /** @param blockBytes what a block holds at most. */
-  constructor({ blockBytes }: { blockBytes: number }) {
+  constructor({ blockBytes, bodies }: { blockBytes: number; bodies: LogBodies }) {
     this.#blockBytes = blockBytes;
+    this.#bodies = bodies;
   }
 
   /** The first byte of each stream that is still there. */
@@ -60,14 +60,11 @@ export class LogIndex {
     return this.#filed.first?.position;
   }
 
+  /** Takes a copy. */
   append(stream: OutputStream, chunk: Buffer): void {
-    // A view of a much larger buffer would keep all of that alive.
-    const copy = chunk.length < COPY_BELOW_BYTES || chunk.buffer.byteLength > chunk.length * 2;
     for (let from = 0; from < chunk.length; from += this.#blockBytes) {
       const part = chunk.subarray(from, from + this.#blockBytes);
-      if (copy) this.#roomFor(part.length).copy(stream, part);
-      else this.#begin().keep(stream, part);
-      if (!copy) this.#open = undefined;
+      this.#roomFor(part.length).copy(stream, part);
     }
   }
 
@@ -80,11 +77,14 @@ export class LogIndex {
 
   dropOldest(): void {
     if (this.#filed.shift() !== undefined) return;
-    if (this.#held.shift() === this.#open) this.#open = undefined;
+    const dropped = this.#held.shift();
+    if (dropped === this.#open) this.#open = undefined;
+    dropped?.release();
   }
 
   clear(): void {
     this.#filed.clear();
+    for (const block of this.#held) block.release();
     this.#held.clear();
     this.#open = undefined;
   }
@@ -106,7 +106,10 @@ export class LogIndex {
   moveToFile(blocks: readonly LogBlock[], place: Pick<FiledBlock, "position" | "bytes">): void {
     const [first] = blocks;
     if (first === undefined || this.#held.first !== first) return;
-    for (const _ of blocks) this.#held.shift();
+    for (const block of blocks) {
+      this.#held.shift();
+      block.release();
+    }
     const runs = blocks.reduce((sum, block) => sum + block.runs.length, 0);
     this.#filed.push({ is: "filed", start: first.start, end: blocks.at(-1)!.end, runs, ...place });
   }
@@ -123,7 +126,7 @@ export class LogIndex {
 
   #begin(): LogBlock {
     this.#seal();
-    this.#open = new LogBlock(this.#end);
+    this.#open = new LogBlock(this.#end, this.#bodies);
     this.#end = this.#open.end; // and moves with it
     this.#held.push(this.#open);
     return this.#open;

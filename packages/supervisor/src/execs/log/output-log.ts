@@ -71,7 +71,7 @@ export class OutputLog implements Disposable {
     this.#memoryBytes = Math.min(Math.max(memoryBytes, MIN_BYTES), this.#logBytes);
     const blockBytes = Math.min(BLOCK_BYTES, this.#memoryBytes >>> 3);
     this.#blockWeight = blockBytes + BLOCK_WEIGHT + RUN_WEIGHT;
-    this.#index = new LogIndex({ blockBytes });
+    this.#index = new LogIndex({ blockBytes, bodies: options.budget.bodies });
     this.#share = options.budget.share(() => this.#settle());
     this.#spill = options.spill ? "idle" : "none";
     // Two blocks more: what a block that does not fit before the end of the file leaves free there.
@@ -80,7 +80,7 @@ export class OutputLog implements Disposable {
   }
 
   /**
-   * Stores the chunk, which from now on belongs to the log, and resolves when the writer may go on.
+   * Stores a copy of the chunk, and resolves when the writer may go on.
    * Never rejects. Drops what comes after the end.
    */
   append(stream: OutputStream, chunk: Buffer): Promise<void> {
