@@ -13,6 +13,8 @@ import type { Ran } from "../support/run-program.ts";
 import { bufFolder } from "./support/buf-curl.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
+/** Has the `belay` command. */
+const binFolder = join(root, "e2e/node_modules/.bin");
 const blocks = await docBlocks(join(root, "docs/clients.md"));
 
 let deployment: Deployment;
@@ -39,7 +41,7 @@ async function runFile(block: DocBlock, program: string, args: string[]): Promis
       GATEWAY: deployment.gatewayUrl,
       SANDBOX: name,
       SANDBOX_ID: sandboxId,
-      PATH: [bufFolder, process.env["PATH"]].join(delimiter),
+      PATH: [bufFolder, binFolder, process.env["PATH"]].join(delimiter),
     },
   });
 }

@@ -1,5 +1,5 @@
 // What every client sees alike: programs and libraries that share no code with us, on a gateway with a supervisor of ours.
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
@@ -7,8 +7,8 @@ import { describeWith } from "../support/needs-program.ts";
 import { bufCurl } from "./support/buf-curl.ts";
 import { curl } from "./support/curl.ts";
 import { exitCode, output } from "./support/exec-answer.ts";
-import { openshell } from "./support/foreign-client.ts";
-import type { Answer, ForeignClient, Json } from "./support/foreign-client.ts";
+import { execService, openshell } from "./support/foreign-client.ts";
+import type { Answer, ForeignClient, Json, Method } from "./support/foreign-client.ts";
 import { grpcJs } from "./support/grpc-js.ts";
 
 const clients: readonly ForeignClient[] = [
@@ -88,5 +88,46 @@ for (const client of clients) {
         error: { code: "invalid_argument", message: "command is required" },
       });
     });
+
+    it("starts a durable exec, follows it from any offset, waits for its end", async () => {
+      const call = (method: Method, request: Json): Promise<Answer> =>
+        client.call(deployment.gatewayUrl, method, { ...ids, ...request });
+      const ids = { sandboxId: deployment.supervisor().sandboxId, execId: randomUUID() };
+      const spec = { command: ["sh", "-c", "echo out; echo err >&2; exit 3"], detached: true };
+      const state = { execId: ids.execId, detached: true };
+      // A start whose answer was lost is sent again: it is the same exec.
+      for (let tries = 1; tries <= 2; tries += 1) {
+        const started = await call(execService("StartExec"), { spec });
+        expect(started).toMatchObject({ error: undefined, messages: [{ exec: state }] });
+      }
+
+      const exit = {
+        reason: "exited",
+        exitCode: 3,
+        stdout: { bytes: "4" },
+        stderr: { bytes: "4" },
+      };
+      const followed = await call(execService("FollowExec", "stream"), {});
+      expect(followed.error).toBeUndefined();
+      expect(followed.messages[0]).toMatchObject({ info: state });
+      expect(followed.messages.at(-1)).toMatchObject({ exit });
+      expect(followedOutput(followed, "STDOUT")).toEqual({ offset: 0, text: "out\n" });
+      expect(followedOutput(followed, "STDERR")).toEqual({ offset: 0, text: "err\n" });
+
+      const rest = await call(execService("FollowExec", "stream"), { stdoutOffset: "2" });
+      expect(followedOutput(rest, "STDOUT")).toEqual({ offset: 2, text: "t\n" });
+
+      const waited = await call(execService("WaitExec"), {});
+      expect(waited.messages).toMatchObject([{ exec: { state: "EXEC_STATE_ENDED", exit } }]);
+    });
   });
+}
+
+/** What a follower got of one output, and where it began. */
+function followedOutput({ messages }: Answer, stream: "STDOUT" | "STDERR") {
+  const pieces = messages
+    .map((message) => message["output"] as { stream: string; offset?: string; data: string })
+    .filter((output) => output?.stream === `OUTPUT_STREAM_${stream}`);
+  const bytes = Buffer.concat(pieces.map(({ data }) => Buffer.from(data, "base64")));
+  return { offset: Number(pieces[0]?.offset ?? 0), text: bytes.toString() };
 }

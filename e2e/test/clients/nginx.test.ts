@@ -18,6 +18,7 @@ import { curl } from "./support/curl.ts";
 import { exitCode, output } from "./support/exec-answer.ts";
 import { openshell } from "./support/foreign-client.ts";
 import { grpcJs } from "./support/grpc-js.ts";
+import { expectSilentExecFollowed } from "./support/silent-exec.ts";
 
 const page = fileURLToPath(new URL("../../../docs/clients.md", import.meta.url));
 const idleSeconds = 3;
@@ -106,6 +107,17 @@ describeWith(["nginx", "curl"], "behind nginx", () => {
         expectExit(result, 4, "1\n2\n3\n4\n5\n");
       },
     );
+  });
+
+  describe("a durable exec that is silent for longer than the timeout", () => {
+    it.concurrent.each(paths)("is followed to its end by $client.name", async ({ at, client }) => {
+      const { sandboxId } = deployment.supervisor();
+      await expectSilentExecFollowed({
+        call: (method, request) => client.call(impatient[at], method, request),
+        sandboxId,
+        silentSeconds: 3 * idleSeconds,
+      });
+    });
   });
 
   describe.each(ourClients)("$protocol over HTTP/$httpVersion", ({ at, ...variant }) => {

@@ -9,7 +9,7 @@ export interface DocBlock {
   /** `needs=`, separated by commas. */
   needs: string[];
   text: string;
-  /** What it prints, where `…` stands for anything within a line. Defaults to any text. */
+  /** What it prints, where `…` stands for anything. Defaults to any text. */
   output: RegExp;
 }
 
@@ -44,5 +44,5 @@ function outputPattern(output: string): RegExp {
     .trim()
     .split("…")
     .map((text) => RegExp.escape(text));
-  return new RegExp(`^${literally.join(".*")}$`);
+  return new RegExp(`^${literally.join("[^]*")}$`);
 }

@@ -11,7 +11,7 @@ export interface RunProgramOptions {
   env?: Readonly<Record<string, string>>;
   cwd?: string;
   /** Then it is killed, and the run fails. Defaults to 30_000. */
-  limitMs?: number;
+  limitMs?: number | undefined;
 }
 
 export interface Ran {

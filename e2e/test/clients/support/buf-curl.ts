@@ -16,13 +16,14 @@ export function bufCurl({ protocol, http }: Variant): ForeignClient {
   return {
     name: `buf curl, ${protocol}, HTTP/${http}`,
     needs: [],
-    async call(url, { path }, request) {
+    async call(url, { path }, request, limitMs) {
       const args = ["curl", "--schema", `${protocolPackage}proto`, "--protocol", protocol];
       if (http === "2") args.push("--http2-prior-knowledge");
       // Through its input: an argument has at most 128 KiB.
       args.push("--data", "@-", `${url}/${path}`);
       const { code, stdout, stderr } = await runProgram(`${bufFolder}/buf`, args, {
         stdin: JSON.stringify(request),
+        limitMs,
       });
       const messages = splitJson(stdout.toString());
       if (code === 0) return { messages, error: undefined };

@@ -5,11 +5,13 @@ import type { Answer, CallError, ForeignClient, Json } from "./foreign-client.ts
 export const curl: ForeignClient = {
   name: "curl, Connect, HTTP/1.1",
   needs: ["curl"],
-  async call(url, { path, kind }, request) {
+  async call(url, { path, kind }, request, limitMs) {
     const body = Buffer.from(JSON.stringify(request));
     return kind === "unary"
-      ? readUnary(await post(`${url}/${path}`, "application/json", body))
-      : readStream(await post(`${url}/${path}`, "application/connect+json", envelope(body)));
+      ? readUnary(await post(`${url}/${path}`, "application/json", body, limitMs))
+      : readStream(
+          await post(`${url}/${path}`, "application/connect+json", envelope(body), limitMs),
+        );
   },
 };
 
@@ -18,11 +20,16 @@ interface HttpAnswer {
   body: Buffer;
 }
 
-async function post(url: string, type: string, body: Buffer): Promise<HttpAnswer> {
+async function post(
+  url: string,
+  type: string,
+  body: Buffer,
+  limitMs?: number,
+): Promise<HttpAnswer> {
   const args = ["--silent", "--show-error", "--http1.1", "--no-buffer"];
   args.push("--header", `content-type: ${type}`, "--data-binary", "@-");
   args.push("--write-out", "%{stderr}%{http_code}", url);
-  const { code, stdout, stderr } = await runProgram("curl", args, { stdin: body });
+  const { code, stdout, stderr } = await runProgram("curl", args, { stdin: body, limitMs });
   // 18: the answer ended before its end was told.
   if (code !== 0 && code !== 18) throw new Error(`curl ended with ${code}: ${stderr}`);
   return { status: Number(stderr.slice(-3)), body: stdout };

@@ -31,7 +31,8 @@ export interface ForeignClient {
   readonly name: string;
   /** Programs that have to be installed. */
   readonly needs: readonly string[];
-  call(url: string, method: Method, request: Json): Promise<Answer>;
+  /** @param limitMs Defaults to 30_000. */
+  call(url: string, method: Method, request: Json, limitMs?: number): Promise<Answer>;
 }
 
 export const openshell = (name: string, kind: MethodKind = "unary"): Method => ({

@@ -15,8 +15,6 @@ export function loadProtos(options: Options) {
   );
 }
 
-const limitMs = 30_000;
-
 /** Messages as proto3 JSON has them. */
 const definitions = loadProtos({ longs: String, enums: String, bytes: String, arrays: false });
 const packages = grpc.loadPackageDefinition(definitions);
@@ -31,12 +29,12 @@ type Service = grpc.Client & Record<string, UnaryCall & StreamCall>;
 export const grpcJs: ForeignClient = {
   name: "@grpc/grpc-js",
   needs: [],
-  async call(url, { path, kind }, request) {
+  async call(url, { path, kind }, request, limitMs = 30_000) {
     const [serviceName = "", method = ""] = path.split("/");
     using client = connect(url, serviceName);
     return kind === "unary"
-      ? await unary(client.service, method, request)
-      : await stream(client.service[method]!.call(client.service, request));
+      ? await unary(client.service, method, request, limitMs)
+      : await stream(client.service[method]!.call(client.service, request), limitMs);
   },
 };
 
@@ -53,7 +51,12 @@ function connect(url: string, serviceName: string): { service: Service } & Dispo
   return { service, [Symbol.dispose]: () => service.close() };
 }
 
-async function unary(service: Service, method: string, request: Json): Promise<Answer> {
+async function unary(
+  service: Service,
+  method: string,
+  request: Json,
+  limitMs: number,
+): Promise<Answer> {
   const { promise, resolve } = Promise.withResolvers<Answer>();
   service[method]!(request, (error, answer) =>
     resolve(
@@ -65,7 +68,7 @@ async function unary(service: Service, method: string, request: Json): Promise<A
   return await within("the call's answer", limitMs, promise);
 }
 
-async function stream(call: grpc.ClientReadableStream<Json>): Promise<Answer> {
+async function stream(call: grpc.ClientReadableStream<Json>, limitMs: number): Promise<Answer> {
   const { promise, resolve } = Promise.withResolvers<grpc.StatusObject>();
   const messages: Json[] = [];
   call.on("data", (message: Json) => messages.push(message));
