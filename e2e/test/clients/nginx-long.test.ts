@@ -1,16 +1,13 @@
 // Three minutes of silence behind a real nginx whose timeouts are three seconds: sixty timeouts, as three hours are to its
 // defaults. Too long for every run: BELAY_LONG=1 npm test -- nginx-long
-import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { startDeployment } from "../../src/deployment.ts";
-import { docBlock } from "../support/doc-blocks.ts";
 import { describeWith } from "../support/needs-program.ts";
-import { startNginx } from "../support/nginx.ts";
 import { curl } from "./support/curl.ts";
+import { startDocumentedNginx } from "./support/documented-nginx.ts";
 import { grpcJs } from "./support/grpc-js.ts";
 import { expectSilentExecFollowed } from "./support/silent-exec.ts";
 
-const page = fileURLToPath(new URL("../../../docs/clients.md", import.meta.url));
 const idleSeconds = 3;
 const silentSeconds = 180;
 const limitMs = 1_000 * (silentSeconds + 60);
@@ -22,10 +19,7 @@ describeWith(["nginx", "curl"], "three minutes of silence behind nginx", () => {
       await using deployment = await startDeployment({ proxied: false });
       const { gatewayUrl } = deployment;
       const { sandboxId } = deployment.supervisor();
-      const http2 = await docBlock(page, "nginx-http2");
-      const http1 = await docBlock(page, "nginx-http1");
-      const locations = { http2, http1 };
-      await using nginx = await startNginx({ gatewayUrl, locations, idleSeconds });
+      await using nginx = await startDocumentedNginx({ gatewayUrl, idleSeconds });
       const paths = [
         { url: nginx.http2Url, client: grpcJs },
         { url: nginx.http1Url, client: curl },

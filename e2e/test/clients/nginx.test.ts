@@ -1,26 +1,23 @@
 // Behind a real nginx, with the locations that docs/clients.md gives people: over HTTP/2 and HTTP/1.1, and what its idle timeouts
 // do. nginx has 60 s for each of them; here they are seconds.
 import { createHash } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openshellClient } from "../../src/client.ts";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
-import { docBlock } from "../support/doc-blocks.ts";
 import { expectExit } from "../support/expect-exec.ts";
 import { localTotals } from "../support/local-run.ts";
 import { describeWith } from "../support/needs-program.ts";
-import { startNginx } from "../support/nginx.ts";
 import type { Nginx } from "../support/nginx.ts";
 import { shell, ShellExec } from "../support/shell-exec.ts";
 import { bufCurl } from "./support/buf-curl.ts";
 import { curl } from "./support/curl.ts";
+import { startDocumentedNginx } from "./support/documented-nginx.ts";
 import { exitCode, output } from "./support/exec-answer.ts";
 import { openshell } from "./support/foreign-client.ts";
 import { grpcJs } from "./support/grpc-js.ts";
 import { expectSilentExecFollowed } from "./support/silent-exec.ts";
 
-const page = fileURLToPath(new URL("../../../docs/clients.md", import.meta.url));
 const idleSeconds = 3;
 
 const paths = [
@@ -45,12 +42,8 @@ describeWith(["nginx", "curl"], "behind nginx", () => {
   beforeAll(async () => {
     deployment = await startDeployment({ proxied: false });
     const { gatewayUrl } = deployment;
-    const locations = {
-      http2: await docBlock(page, "nginx-http2"),
-      http1: await docBlock(page, "nginx-http1"),
-    };
-    nginx = await startNginx({ gatewayUrl, locations });
-    impatient = await startNginx({ gatewayUrl, locations, idleSeconds });
+    nginx = await startDocumentedNginx({ gatewayUrl });
+    impatient = await startDocumentedNginx({ gatewayUrl, idleSeconds });
   });
   afterAll(async () => {
     await Promise.all([nginx, impatient].map((one) => one?.[Symbol.asyncDispose]()));
