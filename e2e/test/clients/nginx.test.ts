@@ -65,22 +65,22 @@ describeWith(["nginx", "curl"], "behind nginx", () => {
   });
 
   // Each of these mostly waits.
-  describe.concurrent("a command that is silent for longer than the timeout", () => {
-    it.each(paths)("is cut: $client.name has an error, and no invented exit", async (path) => {
+  describe.concurrent("an idle timeout", () => {
+    it.each(paths)("cuts a silent ExecSandbox: $client.name has no exit", async (path) => {
       const answer = await execThrough(impatient, path, "echo before; sleep 30");
       expect(answer.error).toBeDefined();
       expect(exitCode(answer)).toBeUndefined();
       expect(output(answer, "stdout").toString()).toBe("before\n");
     });
 
-    it.each(paths)("is cut before it said anything: $client.name has an error", async (path) => {
+    it.each(paths)("cuts one that never spoke: $client.name has an error", async (path) => {
       const answer = await execThrough(impatient, path, "sleep 30");
       expect(answer.messages).toEqual([]);
       expect(["unavailable", "unknown"]).toContain(answer.error?.code);
     });
 
-    it.each(ourClients)("is ended with its processes: $protocol", async ({ at, ...variant }) => {
-      using client = openshellClient(impatient[at], variant);
+    it.each(ourClients)("ends the processes of what it cut: $protocol", async (path) => {
+      using client = openshellClient(impatient[path.at], path);
       const sandbox = deployment.supervisor();
       await using exec = new ShellExec(client, sandbox, "echo ready; sleep 300 & wait");
       await exec.ready();
@@ -91,35 +91,29 @@ describeWith(["nginx", "curl"], "behind nginx", () => {
       await exec.noneLeft();
     });
 
-    it.each(ourClients)(
-      "goes on if it speaks now and then: $protocol",
-      async ({ at, ...variant }) => {
-        using client = openshellClient(impatient[at], variant);
-        const script = "for i in 1 2 3 4 5; do echo $i; sleep 1; done; exit 4";
-        await using exec = new ShellExec(client, deployment.supervisor(), script);
-        await exec.run.received("1\n2\n");
-        expect(await exec.processes()).not.toEqual([]); // nginx holds no output back
-        const result = await exec.result;
-        expect(result.tookMs).toBeGreaterThan(1_000 * idleSeconds);
-        expectExit(result, 4, "1\n2\n3\n4\n5\n");
-      },
-    );
-  });
+    it.each(ourClients)("spares an ExecSandbox that speaks in time: $protocol", async (path) => {
+      using client = openshellClient(impatient[path.at], path);
+      const script = "for i in 1 2 3 4 5; do echo $i; sleep 1; done; exit 4";
+      await using exec = new ShellExec(client, deployment.supervisor(), script);
+      await exec.run.received("1\n2\n");
+      expect(await exec.processes()).not.toEqual([]); // nginx holds no output back
+      const result = await exec.result;
+      expect(result.tookMs).toBeGreaterThan(1_000 * idleSeconds);
+      expectExit(result, 4, "1\n2\n3\n4\n5\n");
+    });
 
-  describe("a durable exec that is silent for longer than the timeout", () => {
-    it.concurrent.each(paths)("is followed to its end by $client.name", async ({ at, client }) => {
-      const { sandboxId } = deployment.supervisor();
+    it.each(paths)("spares a silent durable exec: $client.name has its end", async (path) => {
       await expectSilentExecFollowed({
-        call: (method, request) => client.call(impatient[at], method, request),
-        sandboxId,
+        call: (method, request) => path.client.call(impatient[path.at], method, request),
+        sandboxId: deployment.supervisor().sandboxId,
         silentSeconds: 3 * idleSeconds,
       });
     });
   });
 
-  describe.each(ourClients)("$protocol over HTTP/$httpVersion", ({ at, ...variant }) => {
+  describe.each(ourClients)("$protocol over HTTP/$httpVersion", (path) => {
     it("carries large outputs whole", async () => {
-      using client = openshellClient(nginx[at], variant);
+      using client = openshellClient(nginx[path.at], path);
       const script = "seq 1 2000000; seq 2000000 4000000 >&2";
       const result = await shell(client, deployment.supervisor(), script, { keep: false });
       expectExit(result, 0);
@@ -127,7 +121,7 @@ describeWith(["nginx", "curl"], "behind nginx", () => {
     });
 
     it("carries large input whole", async () => {
-      using client = openshellClient(nginx[at], variant);
+      using client = openshellClient(nginx[path.at], path);
       const stdin = Buffer.from(Array.from({ length: 500_000 }, (_, at) => `${at}\n`).join(""));
       expect(stdin.length).toBeGreaterThan(3_000_000);
       const sha256 = createHash("sha256").update(stdin).digest("hex");
