@@ -1,4 +1,4 @@
-// Three minutes of silence behind a real nginx whose timeouts are three seconds: sixty timeouts, as three hours are to its
+// Three minutes of silence behind a real nginx whose timeouts are three seconds: sixty timeouts, as an hour is to its
 // defaults. Too long for every run: BELAY_LONG=1 npm test -- nginx-long
 import { expect, it } from "vitest";
 import { startDeployment } from "../../src/deployment.ts";
