@@ -1,5 +1,5 @@
 // scripts/start.ts, which `npm start` runs: both programs up, one exec shown, command lines that work as printed, and nothing left behind.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -11,12 +11,12 @@ import { openshellClient } from "../../src/client.ts";
 import { findProcesses, killMarked, waitUntilNoneLeft } from "../../src/processes.ts";
 import { poll } from "../../src/wait.ts";
 import { expectExit } from "../support/expect-exec.ts";
+import { describeWith } from "../support/needs-program.ts";
 import { shell, ShellExec } from "../support/shell-exec.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const mark = randomUUID();
 const marker = { env: `E2E_START=${mark}` };
-const hasCurl = spawnSync("sh", ["-c", "command -v curl"]).status === 0;
 
 async function listen(port = 0): Promise<Server> {
   const server = createServer();
@@ -86,10 +86,8 @@ describe("npm start", () => {
     expect(programs.filter((line) => line.includes("belay-supervisor.mjs run"))).toHaveLength(1);
   });
 
-  // Shown as skipped where there is no curl.
-  it.skipIf(!hasCurl).each(["sh", "bash"])(
-    "shows a curl line that runs a command, as it stands there, in %s",
-    (shellName) => {
+  describeWith(["curl"], "shows a curl line", () => {
+    it.each(["sh", "bash"])("that runs a command, as it stands there, in %s", (shellName) => {
       const answer = execFileSync(shellName, ["-c", printed("printf")], { encoding: "utf8" });
       const messages = answer
         .trim()
@@ -98,12 +96,12 @@ describe("npm start", () => {
       const output = messages.map(({ stdout }) => Buffer.from(stdout?.data ?? "", "base64"));
       expect(Buffer.concat(output).toString()).toMatch(/^uid=\d+/m);
       expect(messages.some(({ exit }) => exit !== undefined)).toBe(true);
-    },
-  );
+    });
 
-  it.skipIf(!hasCurl)("shows a curl line that finds the sandbox", () => {
-    const answer = execFileSync("sh", ["-c", printed("curl")], { encoding: "utf8" });
-    expect(answer).toContain('"local"');
+    it("that finds the sandbox", () => {
+      const answer = execFileSync("sh", ["-c", printed("curl")], { encoding: "utf8" });
+      expect(answer).toContain('"local"');
+    });
   });
 
   it("says of a taken port that it is taken, and ends with 1", async () => {

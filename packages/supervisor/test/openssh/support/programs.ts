@@ -5,11 +5,12 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { describe } from "vitest";
 
-/** A suite that needs these programs. */
+/** A suite that needs these programs. With BELAY_REQUIRE_PROGRAMS=1 it fails without them. */
 export function describeWith(programs: readonly string[], name: string, suite: () => void): void {
   const absent = programs.filter((program) => !isInstalled(program));
-  if (absent.length > 0) console.warn(`skipped: ${name}: not installed: ${absent.join(", ")}`);
-  describe.skipIf(absent.length > 0)(`${name}`, () => {
+  const required = process.env["BELAY_REQUIRE_PROGRAMS"] === "1";
+  if (absent.length > 0) console.warn(`not run: needs ${absent.join(", ")}`);
+  describe.skipIf(absent.length > 0 && !required)(`${name}`, () => {
     suite();
   });
 }

@@ -1,7 +1,5 @@
-// A client that shares no code with us: @grpc/grpc-js, with the .proto files as anybody would load them.
-import { fileURLToPath } from "node:url";
+// What @grpc/grpc-js sees beyond what every client sees: details of errors, deadlines, cancellation.
 import * as grpc from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Deployment } from "../../src/deployment.ts";
 import { refuses } from "../../src/puppet-relays.ts";
@@ -10,15 +8,9 @@ import { within } from "../../src/wait.ts";
 import { HeldExecs } from "../support/held-execs.ts";
 import { startGateway, startScene } from "../support/scene.ts";
 import type { Scene } from "../support/scene.ts";
+import { loadProtos } from "./support/grpc-js.ts";
 
-const protoFolder = fileURLToPath(new URL("../../../packages/protocol/proto", import.meta.url));
-const definitions = loadSync(["openshell/v1/openshell.proto", "belay/v1/error_detail.proto"], {
-  includeDirs: [protoFolder],
-  keepCase: true,
-  longs: String,
-  defaults: true,
-  oneofs: true,
-});
+const definitions = loadProtos({ keepCase: true, longs: String, defaults: true, oneofs: true });
 
 interface Event {
   payload: "stdout" | "stderr" | "exit";
