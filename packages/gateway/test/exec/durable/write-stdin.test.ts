@@ -88,7 +88,7 @@ describe("WriteStdin", () => {
     await scene.clock.advance(4_999);
     expect(await isSettled(answer)).toBe(false);
     await scene.clock.advance(1);
-    expect(await answer).toMatchObject({ offset: 32_704n, closed: false });
+    expect(await answer).toMatchObject({ offset: 32_768n, closed: false });
     expect(scene.supervisor.openConversations).toBe(0);
   });
 
@@ -102,7 +102,7 @@ describe("WriteStdin", () => {
     };
     await inTime(scene.clock, write(scene, 0, "0123456789".repeat(10_000), true));
     expect(exec.stdin).toBe("0123456789".repeat(10_000));
-    expect(stdinFrames(scene)[2]![0]![0]).toBe(32_704);
+    expect(stdinFrames(scene)[2]![0]![0]).toBe(32_768);
   });
 
   it("does not wait for a supervisor that does not answer at all", async () => {
