@@ -7,9 +7,12 @@ import type { CommandSpec } from "./command.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { execCommand } from "./commands/exec.ts";
 import { followCommand } from "./commands/follow.ts";
+import { forwardCommand } from "./commands/forward.ts";
 import { psCommand } from "./commands/ps.ts";
 import { sandboxesCommand } from "./commands/sandboxes.ts";
 import { signalCommand } from "./commands/signal.ts";
+import { sshConfigCommand } from "./commands/ssh-config.ts";
+import { sshProxyCommand } from "./commands/ssh-proxy.ts";
 import { startCommand } from "./commands/start.ts";
 import { BELAY_FAILED, signalExitCode } from "./exit-codes.ts";
 import { explainFailure, failureJson } from "./explain-failure.ts";
@@ -25,6 +28,9 @@ const commands = [
   signalCommand,
   cancelCommand,
   sandboxesCommand,
+  forwardCommand,
+  sshConfigCommand,
+  sshProxyCommand,
 ] as readonly CommandSpec<object>[];
 
 const examples = [
@@ -36,6 +42,10 @@ const examples = [
   {
     does: "Start one that outlives your connection, and come back to it:",
     line: "id=$(belay start demo -- make all); belay follow demo $id",
+  },
+  {
+    does: "ssh, scp, rsync, editors: `ssh belay-demo` from then on:",
+    line: "belay ssh-config demo >> ~/.ssh/config",
   },
 ];
 

@@ -1,5 +1,6 @@
 // gateway-options.ts: which gateway, and who we are there. A token never stands in argv, where `ps` shows it.
 import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { Option } from "commander";
 import type { BelayClient } from "@belay/client";
 import { connectToGateway } from "@belay/client/node";
@@ -29,6 +30,15 @@ export function gatewayOptions(): Option[] {
       "PEM; trusted instead of the system's authorities; env: BELAY_TLS_CA",
     ),
   ].map((option) => option.helpGroup("Gateway:"));
+}
+
+/** As flags again, for a command line that somebody else runs elsewhere; a token itself is never one. */
+export function gatewayFlags(given: Readonly<Record<string, unknown>>, io: Io): string[] {
+  return Object.entries(settings).flatMap(([key, { flag, env }]) => {
+    const text = given[key] ?? io.env[env];
+    if (typeof text !== "string" || text === "") return [];
+    return [flag, key === "gateway" ? text : resolve(text)];
+  });
 }
 
 /** @throws UsageError. */

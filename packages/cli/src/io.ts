@@ -6,6 +6,8 @@ export interface Io {
   readonly stdout: Writable;
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The command line that runs this program again. */
+  readonly self: readonly string[];
   /** Aborts at the first SIGINT or SIGTERM; its reason is a StopRequested. */
   readonly stop: AbortSignal;
 }

@@ -13,6 +13,7 @@ stop.now.addEventListener("abort", () => {
 // Each write hears of its own failure; an error event without a listener would end the process first.
 for (const stream of [stdout, stderr]) stream.on("error", () => {});
 
-const io = { stdin, stdout, stderr, env, stop: stop.draining };
+const self = [process.execPath, ...process.execArgv, process.argv[1]!];
+const io = { stdin, stdout, stderr, env, self, stop: stop.draining };
 // All output has been taken by then; what may be left is an input that never ends.
 process.exit(await runCli(process.argv.slice(2), io));

@@ -12,6 +12,8 @@ import type { StartOptions } from "./exec-spec.ts";
 import { infoView } from "./exec-views.ts";
 import type { ExecInfo } from "./exec-views.ts";
 import type { ExecEvent } from "./follow-exec.ts";
+import { openForward } from "./forward.ts";
+import type { Forward, ForwardTarget } from "./forward.ts";
 import { defaultLimits } from "./limits.ts";
 import type { ClientLimits } from "./limits.ts";
 import { collectExec, streamExec } from "./run-exec.ts";
@@ -57,6 +59,19 @@ export interface BelayClient {
   sandboxes(options?: Abortable): Promise<SandboxInfo[]>;
   /** The id of a sandbox that is named. */
   sandboxId(sandbox: SandboxRef, options?: Abortable): Promise<string>;
+  /**
+   * Opens a connection to a port of the sandbox's loopback, or to its SSH server. The input's end is a
+   * half-close; an input that throws breaks it. The signal gives up the opening; what is open is to be
+   * disposed. It takes a transport that sends and receives at once: that of `@belay/client/node` does, a
+   * browser's does not.
+   * @throws BelayError.
+   */
+  forward(
+    sandbox: SandboxRef,
+    target: ForwardTarget,
+    input: AsyncIterable<Uint8Array>,
+    options?: Abortable,
+  ): Promise<Forward>;
 }
 
 export function createBelayClient(options: BelayClientOptions): BelayClient {
@@ -117,5 +132,10 @@ export function createBelayClient(options: BelayClientOptions): BelayClient {
     },
     sandboxes: (call = {}) => listSandboxes(context, signalOf(call)),
     sandboxId: (sandbox, call = {}) => sandboxIdOf(sandbox, context, signalOf(call)),
+    async forward(sandbox, target, input, call = {}) {
+      const signal = signalOf(call);
+      const sandboxId = await sandboxIdOf(sandbox, context, signal);
+      return openForward(sandboxId, target, input, context, signal);
+    },
   };
 }

@@ -22,6 +22,7 @@ export type {
   FollowEvent,
   OutputEvent,
 } from "./follow-exec.ts";
+export type { Forward, ForwardTarget } from "./forward.ts";
 export { defaultLimits } from "./limits.ts";
 export type { ClientLimits } from "./limits.ts";
 export type { ExecOptions, ExecResult, StreamOptions } from "./run-exec.ts";

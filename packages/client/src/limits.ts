@@ -22,6 +22,16 @@ export interface ClientLimits {
   readonly stdinChunkBytes: number;
   /** A process that reads no input is offered it again after so long; doubles up to the maximum. */
   readonly stdinPoll: BackoffLimits;
+  /** Data per frame of a forward, in bytes. */
+  readonly forwardFrameBytes: number;
+  /** What a forward had sent at its target's end is believed to have arrived after so long. */
+  readonly forwardSettleMs: number;
+  /** The target of a forward that is left ends within. */
+  readonly leaveMs: number;
+  /** The token of a forward is revoked within; else it is left to expire. */
+  readonly revokeMs: number;
+  /** Connections of one forwarded port at once; more are closed as they come. */
+  readonly forwardedConnections: number;
 }
 
 export const defaultLimits: ClientLimits = {
@@ -36,4 +46,9 @@ export const defaultLimits: ClientLimits = {
   outputBytes: 16 * 1024 * 1024,
   stdinChunkBytes: 256 * 1024,
   stdinPoll: { minMs: 50, maxMs: 1_000 },
+  forwardFrameBytes: 64 * 1024,
+  forwardSettleMs: 1_000,
+  leaveMs: 2_000,
+  revokeMs: 2_000,
+  forwardedConnections: 512,
 };

@@ -18,13 +18,14 @@ export class StopRequested extends Error {
   }
 }
 
-const stopping = ["SIGTERM", "SIGINT"] as const;
-
 /**
  * Listens until disposed, or until the second signal: a third one then kills, as it does for any program, should
  * stopping at once not come to its end.
  */
-export function stopSignals(source: SignalSource = process): StopSignals {
+export function stopSignals(
+  source: SignalSource = process,
+  signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"],
+): StopSignals {
   const draining = new AbortController();
   const now = new AbortController();
 
@@ -37,10 +38,10 @@ export function stopSignals(source: SignalSource = process): StopSignals {
     now.abort(new StopRequested(signal));
   };
   const stopListening = () => {
-    for (const signal of stopping) source.off(signal, onSignal);
+    for (const signal of signals) source.off(signal, onSignal);
   };
 
-  for (const signal of stopping) source.on(signal, onSignal);
+  for (const signal of signals) source.on(signal, onSignal);
   return { draining: draining.signal, now: now.signal, [Symbol.dispose]: stopListening };
 }
 

@@ -109,6 +109,14 @@ describe("a client that closes", () => {
     expect(bench.log.events("exec.ended")[0]?.fields).toMatchObject({ reported: false });
   });
 
+  it("its relay without a word of SSH has it closed from our side too", async () => {
+    open();
+    const { connection } = await running((sleep) => sleep, 1);
+    const { server } = connection.pair;
+    server.receiveEnd();
+    expect(await until("our half has ended", () => server.writableEnded)).toBe(true);
+  });
+
   it("says so with DISCONNECT, even if the relay breaks before its end", async () => {
     open();
     const { connection, live } = await running((sleep) => sleep, 1);

@@ -16,9 +16,12 @@ export async function belay(
   const stderr = new Memory();
   const stdin = Object.assign(new PassThrough(), { isTTY: true });
   const stop = new AbortController().signal;
-  const exitCode = await runCli(argv, { stdin, stdout, stderr, env, stop });
+  const exitCode = await runCli(argv, { stdin, stdout, stderr, env, self: belayItself, stop });
   return { exitCode, stdout: stdout.text, stderr: stderr.text };
 }
+
+/** Where these tests say that the program is. */
+export const belayItself = ["/opt/node 24/bin/node", "/opt/belay.mjs"] as const;
 
 class Memory extends Writable {
   text = "";

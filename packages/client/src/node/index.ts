@@ -7,6 +7,9 @@ import type { BelayClient, BelayClientOptions } from "../client.ts";
 import { clientClock } from "../clock.ts";
 import { GatewayConnection } from "./gateway-connection.ts";
 
+export { forwardPort } from "./forward-port.ts";
+export type { ForwardPortOptions, ForwardedPort } from "./forward-port.ts";
+
 export interface GatewayOptions {
   /** `http:` speaks HTTP/2 without TLS. */
   readonly url: string | URL;

@@ -20,10 +20,13 @@ import type {
   FollowExecEvent,
   FollowExecRequest,
   StartExecRequest,
+  TcpForwardFrame,
+  TcpForwardFrameSchema,
   WriteStdinRequest,
 } from "@belay/protocol";
 import { FakeExec } from "./fake-exec.ts";
 
+type ForwardFrameInit = MessageInitShape<typeof TcpForwardFrameSchema>;
 type FollowPayload = NonNullable<MessageInitShape<typeof FollowExecEventSchema>["payload"]>;
 
 /** What a command does, by its name. It ends the exec itself, now or later. */
@@ -38,7 +41,9 @@ type UnaryName =
   | "waitExec"
   | "listExecs"
   | "cancelExec"
-  | "getSandbox";
+  | "getSandbox"
+  | "createSshSession"
+  | "revokeSshSession";
 
 export interface FakeFaults {
   /** Asked before a call's work is done: an error that is returned is thrown instead. */
@@ -51,7 +56,12 @@ export interface FakeFaults {
   hang?: ReadonlySet<UnaryName>;
   /** So many bytes before the wanted offset are sent once more. */
   repeatBytes?: number;
+  /** Asked for each frame of a forward: an error that is returned breaks it. */
+  onForwardFrame?(frame: number): Error | undefined;
 }
+
+/** What listens on a port of the sandbox: its input, and what it answers. */
+export type FakeTarget = (input: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 
 /**
  * `drop`: it is left out; `lose`: it is left out, and the stream cut; `cut`: the stream is cut after it;
@@ -66,6 +76,10 @@ export class FakeGateway {
   readonly sandboxName: string;
   readonly sandboxId: string;
   readonly execs = new Map<string, FakeExec>();
+  /** By port; the SSH server is at 22. */
+  readonly targets = new Map<number, FakeTarget>();
+  /** Of SSH sessions, those that are not revoked. */
+  readonly tokens = new Set<string>();
   /** How often a command was started. */
   starts = 0;
   follows = 0;
@@ -137,6 +151,16 @@ export class FakeGateway {
         return { sandbox: this.#sandbox() };
       }),
       listSandboxes: () => ({ sandboxes: [this.#sandbox()] }),
+      createSshSession: this.#unary("createSshSession", ({ sandboxId }) => {
+        this.#assertSandbox(sandboxId);
+        const token = crypto.randomUUID();
+        this.tokens.add(token);
+        return { sandboxId, token };
+      }),
+      revokeSshSession: this.#unary("revokeSshSession", ({ token }) => ({
+        revoked: this.tokens.delete(token),
+      })),
+      forwardTcp: (frames) => this.#forward(frames),
     });
   };
 
@@ -254,6 +278,27 @@ export class FakeGateway {
     }
   }
 
+  async *#forward(frames: AsyncIterable<TcpForwardFrame>): AsyncGenerator<ForwardFrameInit> {
+    const received = frames[Symbol.asyncIterator]();
+    const first = (await received.next()) as IteratorYieldResult<TcpForwardFrame>;
+    if (first.value.payload.case !== "init") throw new Error("the first frame must be init");
+    const { target, authorizationToken } = first.value.payload.value;
+    if (!this.tokens.has(authorizationToken)) {
+      throw toConnectError(new BelayError("unauthenticated", "SSH session token not found"));
+    }
+    const serve = this.targets.get(target.case === "tcp" ? target.value.port : 22);
+    if (!serve) {
+      const refused = new BelayError("relay_refused", "tcp target refused the connection");
+      throw toConnectError(refused.with({ outcome: "not_started" }));
+    }
+    let frame = 0;
+    for await (const value of serve(dataOf(received))) {
+      const broken = this.faults.onForwardFrame?.(frame++);
+      if (broken) throw toConnectError(broken);
+      yield { payload: { case: "data", value } };
+    }
+  }
+
   #writeStdin(request: WriteStdinRequest) {
     const exec = this.#running(request);
     const offset = Number(request.offset);
@@ -286,6 +331,15 @@ export class FakeGateway {
       metadata: { id: this.sandboxId, name: this.sandboxName, createdAtMs: 1_000n },
       status: { phase: SandboxPhase.READY },
     });
+  }
+}
+
+async function* dataOf(
+  frames: AsyncIterator<TcpForwardFrame>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (let next = await frames.next(); !next.done; next = await frames.next()) {
+    const { payload } = next.value;
+    if (payload.case === "data") yield payload.value as Uint8Array<ArrayBuffer>;
   }
 }
 

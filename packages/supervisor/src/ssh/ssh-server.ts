@@ -58,6 +58,8 @@ export class SshServer {
         ),
       ),
     );
+    // SSH has no half-close: a client that sends no more is gone. ssh2 would keep our half open for ever.
+    pipe.once("end", () => pipe.end());
     const firstPipes = new OwnedPipes(relay.pipes);
     pipe.once("close", () => {
       handshake.cancel();
