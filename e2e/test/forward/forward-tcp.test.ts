@@ -21,7 +21,10 @@ let deployment: Deployment;
 let client: OpenShellClient;
 let sandboxId: string;
 beforeAll(async () => {
-  deployment = await startDeployment({ supervisorArgs: flags({ "reconnect-max-ms": 300 }) });
+  deployment = await startDeployment({
+    gatewayArgs: flags({ "connection-idle-ms": 200 }), // relays of execs go with them
+    supervisorArgs: flags({ "reconnect-max-ms": 300 }),
+  });
   client = deployment.client();
   ({ sandboxId } = deployment.supervisor());
 });
