@@ -1,4 +1,4 @@
-// client.ts: OpenShell clients as the outside world has them, over each protocol a gateway answers.
+// client.ts: clients of both services as the outside world has them, over each protocol a gateway answers.
 import { createClient } from "@connectrpc/connect";
 import type { Client, Interceptor, Transport } from "@connectrpc/connect";
 import {
@@ -7,7 +7,7 @@ import {
   createGrpcWebTransport,
   Http2SessionManager,
 } from "@connectrpc/connect-node";
-import { OpenShell } from "@belay/protocol";
+import { ExecService, OpenShell } from "@belay/protocol";
 import { Agent } from "node:http";
 import { Agent as TlsAgent } from "node:https";
 
@@ -32,6 +32,9 @@ export interface ClientOptions {
 /** A client with a connection of its own. Disposing it resets the connection and every call on it. */
 export type OpenShellClient = Client<typeof OpenShell> & Disposable;
 
+/** As OpenShellClient. It tries nothing again and checks nothing: that is what @belay/client is for. */
+export type ExecServiceClient = Client<typeof ExecService> & Disposable;
+
 /** Every way to call a gateway that the contract names. For `describe.each`. */
 export const wireVariants: readonly { protocol: WireProtocol; httpVersion: "1.1" | "2" }[] = [
   { protocol: "grpc", httpVersion: "2" },
@@ -42,6 +45,19 @@ export const wireVariants: readonly { protocol: WireProtocol; httpVersion: "1.1"
 ];
 
 export function openshellClient(url: string, options: ClientOptions = {}): OpenShellClient {
+  const { transport, dispose } = connection(url, options);
+  return Object.assign(createClient(OpenShell, transport), { [Symbol.dispose]: dispose });
+}
+
+export function execServiceClient(url: string, options: ClientOptions = {}): ExecServiceClient {
+  const { transport, dispose } = connection(url, options);
+  return Object.assign(createClient(ExecService, transport), { [Symbol.dispose]: dispose });
+}
+
+function connection(
+  url: string,
+  options: ClientOptions,
+): { transport: Transport; dispose: () => void } {
   const { protocol = "grpc", httpVersion = "2" } = options;
   if (protocol === "grpc" && httpVersion === "1.1") throw new Error("gRPC needs HTTP/2");
   const shared = {
@@ -56,7 +72,7 @@ export function openshellClient(url: string, options: ClientOptions = {}): OpenS
       : new Agent({ keepAlive: true });
     const create = protocol === "connect" ? createConnectTransport : createGrpcWebTransport;
     const transport = create({ ...shared, httpVersion, nodeOptions: { agent } });
-    return disposable(transport, () => agent.destroy());
+    return { transport, dispose: () => agent.destroy() };
   }
   const sessionManager = new Http2SessionManager(
     url,
@@ -71,9 +87,8 @@ export function openshellClient(url: string, options: ClientOptions = {}): OpenS
     connect: createConnectTransport,
     "grpc-web": createGrpcWebTransport,
   }[protocol];
-  return disposable(create({ ...shared, httpVersion, sessionManager }), () =>
-    sessionManager.abort(),
-  );
+  const transport = create({ ...shared, httpVersion, sessionManager });
+  return { transport, dispose: () => sessionManager.abort() };
 }
 
 function trust({ ca }: ClientOptions): { ca?: string } {
@@ -86,8 +101,4 @@ function addHeaders({ token, headers = {} }: ClientOptions): Interceptor {
     for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
     return await next(request);
   };
-}
-
-function disposable(transport: Transport, dispose: () => void): OpenShellClient {
-  return Object.assign(createClient(OpenShell, transport), { [Symbol.dispose]: dispose });
 }

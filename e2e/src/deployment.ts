@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BelayProcess } from "./belay-process.ts";
 import type { ProcessExit } from "./belay-process.ts";
-import { openshellClient } from "./client.ts";
-import type { ClientOptions, OpenShellClient } from "./client.ts";
+import { connectToGateway } from "@belay/client/node";
+import type { NodeClientOptions } from "@belay/client/node";
+import { execServiceClient, openshellClient } from "./client.ts";
+import type { ClientOptions, ExecServiceClient, OpenShellClient } from "./client.ts";
 import { startFaultProxy } from "./fault-proxy.ts";
 import type { FaultProxy } from "./fault-proxy.ts";
 import { DeployedSupervisor } from "./deployed-supervisor.ts";
@@ -72,7 +74,7 @@ export class Deployment implements AsyncDisposable {
   /** Every gateway that ran, the current one last. */
   readonly #gateways: BelayProcess[] = [];
   readonly #gatewayScript: string;
-  readonly #clients: OpenShellClient[] = [];
+  readonly #clients: Disposable[] = [];
   #port = 0;
   #clientProxy: FaultProxy | undefined;
 
@@ -138,9 +140,17 @@ export class Deployment implements AsyncDisposable {
 
   /** A client over the client path. It ends with the deployment, or when disposed. */
   client(options?: ClientOptions): OpenShellClient {
-    const client = openshellClient(this.clientUrl, options);
-    this.#clients.push(client);
-    return client;
+    return this.#keep(openshellClient(this.clientUrl, options));
+  }
+
+  /** As `client()`, of ExecService. */
+  execClient(options?: ClientOptions): ExecServiceClient {
+    return this.#keep(execServiceClient(this.clientUrl, options));
+  }
+
+  /** As `client()`, of @belay/client: it goes on over whatever way there is. */
+  belayClient(options: Omit<NodeClientOptions, "url"> = {}): ReturnType<typeof connectToGateway> {
+    return this.#keep(connectToGateway({ ...options, url: this.clientUrl }));
   }
 
   /** A token for a sandbox of that name, for a puppet or a supervisor of one's own. */
@@ -219,6 +229,11 @@ export class Deployment implements AsyncDisposable {
   dump(lines = 40): string {
     const all = [...this.#gateways, ...this.supervisors.flatMap(({ processes }) => processes)];
     return all.map((one) => one.tail(lines)).join("\n");
+  }
+
+  #keep<T extends Disposable>(client: T): T {
+    this.#clients.push(client);
+    return client;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

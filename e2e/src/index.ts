@@ -1,7 +1,7 @@
 export { BelayProcess, runToEnd } from "./belay-process.ts";
 export type { BelayProcessOptions, ProcessExit } from "./belay-process.ts";
-export { openshellClient } from "./client.ts";
-export type { ClientOptions, OpenShellClient } from "./client.ts";
+export { execServiceClient, openshellClient } from "./client.ts";
+export type { ClientOptions, ExecServiceClient, OpenShellClient } from "./client.ts";
 export { collectExec, startExec } from "./collect-exec.ts";
 export type { ExecResult, StdStream } from "./collect-exec.ts";
 export type { DeployedSupervisor, Env } from "./deployed-supervisor.ts";

@@ -132,17 +132,19 @@ export class ProxiedConnection {
     const look = (): void => {
       if (this.bytes[direction] >= bytes) resolve();
     };
+    using _ = this.watch(look);
+    await within(
+      `${bytes} bytes ${direction} on connection ${this.id}`,
+      limitMs,
+      promise,
+      () => `passed: ${this.bytes[direction]}`,
+    );
+  }
+
+  /** Calls `look` whenever bytes were handed on, in either direction. */
+  watch(look: () => void): Disposable {
     this.#watchers.add(look);
-    try {
-      await within(
-        `${bytes} bytes ${direction} on connection ${this.id}`,
-        limitMs,
-        promise,
-        () => `passed: ${this.bytes[direction]}`,
-      );
-    } finally {
-      this.#watchers.delete(look);
-    }
+    return { [Symbol.dispose]: () => void this.#watchers.delete(look) };
   }
 
   #openPipe(direction: Direction): FaultPipe {

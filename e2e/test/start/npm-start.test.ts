@@ -1,5 +1,5 @@
 // scripts/start.ts, which `npm start` runs: both programs up, one exec shown, command lines that work as printed, and nothing left behind.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -85,6 +85,21 @@ describe("npm start", () => {
     expect(programs.filter((line) => line.includes("belay-gateway.mjs serve"))).toHaveLength(1);
     expect(programs.filter((line) => line.includes("belay-supervisor.mjs run"))).toHaveLength(1);
   });
+
+  it.each(["sh", "bash"])(
+    "shows belay's lines, which work as they stand there, in %s",
+    (shellName) => {
+      const { stdout, stderr } = spawnSync(shellName, ["-c", printed("belay()")], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      expect(stderr).toBe("");
+      const execs = stdout.slice(0, stdout.indexOf("Usage: belay"));
+      expect(execs).toMatch(
+        /^Linux .*\nSOME INPUT\ndone\nEXEC +STATE +EXIT +STARTED +COMMAND\n[^ ]+ +ended +3 +\S+ +sh -c/,
+      );
+    },
+  );
 
   describeWith(["curl"], "shows a curl line", () => {
     it.each(["sh", "bash"])("that runs a command, as it stands there, in %s", (shellName) => {
