@@ -7,6 +7,7 @@ import type { TaskScope } from "@belay/relay-core";
 import type { SandboxStore } from "../sandboxes/sandbox-store.ts";
 import { callAbort } from "./call-abort.ts";
 import type { ExecAdmission } from "./exec-admission.ts";
+import { ExecInput } from "./exec-input.ts";
 import { runExec } from "./run-exec.ts";
 import type { RunExecDeps } from "./run-exec.ts";
 import { validateExec } from "./validate-exec.ts";
@@ -40,7 +41,7 @@ export async function* execSandbox(
   }
   const admitted = deps.admission.admit(request.sandboxId);
   const events = new Handoff<ExecSandboxEvent>();
-  const exec = { id: randomUUID(), request };
+  const exec = { id: randomUUID(), request, input: ExecInput.whole(request.stdin) };
   responseHeader.set(EXEC_ID_HEADER, exec.id);
   deps.scope.run(async (background) => {
     using _ = admitted;

@@ -1,43 +1,32 @@
-// send-stdin.ts: input on its way to an exec, from where it was taken up to.
+// stdin-frames.ts: input on its way to a durable exec: frames, and no more of them than the supervisor
+// queues, so that a resize behind them is never held up.
 import { BelayError } from "@belay/protocol";
-import { FRAME_OUTPUT_BYTES } from "@belay/relay-core";
+import type { GatewayLimits } from "../../limits.ts";
 import type { ExecConversation } from "../../ssh/exec-conversation.ts";
-import type { StdinTaken } from "./attachment.ts";
+import type { ExecInput } from "../exec-input.ts";
+import type { InputSink } from "../send-input.ts";
 
-/** A piece of an exec's input, which may be all of it. */
-export interface StdinPiece {
-  /** Of data's first byte. */
-  readonly offset: bigint;
-  readonly data: Uint8Array;
-  /** The input ends after data. */
-  readonly end: boolean;
-}
-
-/**
- * Sends what has not been taken, as fast as the supervisor takes it. What is sent twice is taken once.
- * @param taken asked before each frame: what is closed wants no more.
- * @throws BelayError `relay_lost`; the signal's reason.
- */
-export async function sendStdin(
-  { offset, data, end }: StdinPiece,
+export function stdinFrames(
+  input: ExecInput,
   conversation: ExecConversation,
-  taken: () => StdinTaken,
+  limits: Pick<GatewayLimits, "stdinFrames">,
   { signal }: { signal: AbortSignal },
-): Promise<void> {
-  const already = Number(taken().offset - offset);
-  let from = Math.min(Math.max(already, 0), data.byteLength);
-  while (!taken().closed) {
-    const to = Math.min(from + FRAME_OUTPUT_BYTES, data.byteLength);
-    const isLast = to === data.byteLength;
-    const value = {
-      offset: offset + BigInt(from),
-      data: data.subarray(from, to),
-      end: end && isLast,
-    };
-    await conversation.send({ payload: { case: "stdin", value } }, { signal });
-    if (isLast) return;
-    from = to;
-  }
+): InputSink {
+  /** Where the frames end that the supervisor has not answered. */
+  const unanswered: number[] = [];
+  return {
+    hasRoom() {
+      while (unanswered.length > 0 && unanswered[0]! <= input.takenOffset) unanswered.shift();
+      return unanswered.length < limits.stdinFrames;
+    },
+    write({ offset, data, end }) {
+      unanswered.push(offset + data.byteLength);
+      const value = { offset: BigInt(offset), data, end };
+      return conversation.send({ payload: { case: "stdin", value } }, { signal });
+    },
+    resize: ({ cols, rows }) =>
+      conversation.send({ payload: { case: "resize", value: { cols, rows } } }, { signal }),
+  };
 }
 
 /** Whether a sender's failure is one that whoever reads from the conversation hears of by itself. */
