@@ -4,44 +4,17 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Deployment } from "../../src/deployment.ts";
 import { refuses } from "../../src/puppet-relays.ts";
 import { endsBySignal, exits } from "../../src/puppet-ssh.ts";
-import { within } from "../../src/wait.ts";
+import { definitions, ended, grpcJsClient } from "../support/grpc-js.ts";
+import type { Event, ServiceClient } from "../support/grpc-js.ts";
 import { HeldExecs } from "../support/held-execs.ts";
 import { startGateway, startScene } from "../support/scene.ts";
 import type { Scene } from "../support/scene.ts";
-import { loadProtos } from "./support/grpc-js.ts";
-
-const definitions = loadProtos({ keepCase: true, longs: String, defaults: true, oneofs: true });
-
-interface Event {
-  payload: "stdout" | "stderr" | "exit";
-  stdout: { data: Buffer } | null;
-  stderr: { data: Buffer } | null;
-  exit: Record<string, unknown> | null;
-}
-
-interface Ended {
-  events: Event[];
-  status: grpc.StatusObject;
-}
-
-/** The methods of the service, as proto-loader makes them. */
-type ServiceClient = grpc.Client & {
-  ExecSandbox(request: object, options?: grpc.CallOptions): grpc.ClientReadableStream<Event>;
-  GetSandbox(
-    request: object,
-    done: (error: grpc.ServiceError | null, value: unknown) => void,
-  ): void;
-};
 
 let gateway: Deployment;
 let client: ServiceClient;
 beforeAll(async () => {
   gateway = await startGateway();
-  const { openshell } = grpc.loadPackageDefinition(definitions) as unknown as {
-    openshell: { v1: { OpenShell: new (...args: unknown[]) => ServiceClient } };
-  };
-  const { host } = new URL(gateway.gatewayUrl);
-  client = new openshell.v1.OpenShell(host, grpc.credentials.createInsecure());
+  client = grpcJsClient(gateway.gatewayUrl);
 });
 afterAll(async () => {
   client.close();
@@ -50,15 +23,6 @@ afterAll(async () => {
 
 function start(scene: Scene, options: grpc.CallOptions = {}): grpc.ClientReadableStream<Event> {
   return client.ExecSandbox({ sandbox_id: scene.sandboxId, command: ["the-command"] }, options);
-}
-
-async function ended(call: grpc.ClientReadableStream<Event>): Promise<Ended> {
-  const events: Event[] = [];
-  call.on("data", (event: Event) => events.push(event));
-  call.on("error", () => {});
-  const { promise, resolve } = Promise.withResolvers<grpc.StatusObject>();
-  call.on("status", resolve);
-  return { events, status: await within("the call's status", 15_000, promise) };
 }
 
 /** What stands in grpc-status-details-bin: google.rpc.Status, whose details are Any messages. Read without our own code. */

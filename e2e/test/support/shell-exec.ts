@@ -35,10 +35,11 @@ export class ShellExec implements AsyncDisposable {
     sandbox: { readonly sandboxId: string },
     script: string,
     { request = {}, ...options }: ShellExecOptions = {},
+    start: typeof startExec = startExec,
   ) {
     const mark = randomUUID();
     this.marker = `E2E_MARK=${mark}`;
-    this.run = startExec(
+    this.run = start(
       client,
       {
         sandboxId: sandbox.sandboxId,

@@ -12,12 +12,13 @@ export interface GatewayLimits {
 
   /** A new connection says which HTTP it speaks. */
   readonly firstBytesMs: number;
-  /** The first message of a ConnectSupervisor, RelayStream or ForwardTcp. */
+  /** The first message of a ConnectSupervisor, RelayStream, ForwardTcp or ExecSandboxInteractive. */
   readonly firstMessageMs: number;
   /** A request may go on for so long after its response has ended; then its stream is closed. */
   readonly requestLingerMs: number;
-  /** The end of a forward's request is taken for one when no reset has followed within this: Node's
-   * clients end a stream just before they reset it (0.5 to 5 ms, 40 ms behind a proxy; measured). */
+  /** The end of a forward's request, or an interactive exec's, is taken for one when no reset has
+   * followed within this: Node's clients end a stream just before they reset it (0.5 to 5 ms, 40 ms
+   * behind a proxy; measured). */
   readonly callerEndSettleMs: number;
   /** An exec, or a forward, waits for its sandbox's session. */
   readonly sessionWaitMs: number;
@@ -83,6 +84,12 @@ export interface GatewayLimits {
   readonly environmentEntries: number;
   readonly environmentBytes: number;
   readonly terminalCells: number;
+  /** Input that the client of an interactive exec has sent and that was not taken yet, besides one
+   * message; then nothing more of the client's is read. */
+  readonly stdinBytes: number;
+  /** With input for a durable exec, under way to a supervisor that has not answered them. Supervisors
+   * queue as many; one more would hold up what comes behind. */
+  readonly stdinFrames: number;
 
   readonly inboundMessageBytes: number;
   readonly outboundMessageBytes: number;
@@ -142,6 +149,8 @@ export const defaultLimits: GatewayLimits = {
   environmentEntries: 1_024,
   environmentBytes: 256 * 1024,
   terminalCells: 10_000,
+  stdinBytes: 256 * 1024,
+  stdinFrames: 16,
 
   inboundMessageBytes: 4 * 1024 * 1024,
   outboundMessageBytes: 1024 * 1024,

@@ -56,11 +56,13 @@ export type {
 export {
   ExecSandboxEventSchema,
   ExecSandboxExitSchema,
+  ExecSandboxInputSchema,
   ExecSandboxRequestSchema,
 } from "./gen/openshell/v1/exec_pb.ts";
 export type {
   ExecSandboxEvent,
   ExecSandboxExit,
+  ExecSandboxInput,
   ExecSandboxRequest,
 } from "./gen/openshell/v1/exec_pb.ts";
 export {

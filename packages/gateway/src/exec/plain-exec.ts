@@ -2,7 +2,7 @@
 // works with any SSH server in a sandbox, and is lost with its relay.
 import { BelayError } from "@belay/protocol";
 import type { ErrorIds, ExecSandboxEvent, ExecSandboxExit } from "@belay/protocol";
-import { waitAtMost } from "@belay/relay-core";
+import { TaskScope, waitAtMost } from "@belay/relay-core";
 import type { Clock, Handoff } from "@belay/relay-core";
 import type { GatewayLimits } from "../limits.ts";
 import type { Relay } from "../relays/relay.ts";
@@ -10,10 +10,12 @@ import type { ExecChannel } from "../ssh/exec-channel.ts";
 import { SshConnection } from "../ssh/ssh-connection.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import { isCallersWish } from "./call-abort.ts";
+import { channelInput } from "./channel-input.ts";
 import { commandLine } from "./command-line.ts";
 import { outputEvent, plainExit } from "./exec-events.ts";
 import { readToEnd } from "./read-to-end.ts";
 import type { Exec, RunExecDeps } from "./run-exec.ts";
+import { sendInput } from "./send-input.ts";
 import { Termination } from "./termination.ts";
 
 /** Which terminal programs are told they have; the name that most of them know. */
@@ -59,7 +61,14 @@ export async function runPlainly(
     phase = "running";
     log.info("exec.started", { sessionId: session.id, channelId: relay.channelId });
 
-    sshChannel.end(Buffer.from(request.stdin)); // what the command does not read is dropped at its end
+    await using tasks = new TaskScope("input of a command", { signal });
+    tasks.run((abort) =>
+      sendInput(exec.input, channelInput(exec.input, sshChannel), {
+        fromOffset: 0,
+        clock,
+        signal: abort,
+      }),
+    );
     using termination = new Termination((name) => ssh.sendSignal(sshChannel, name), {
       graceMs: limits.terminationGraceMs,
       clock,

@@ -18,6 +18,7 @@ import type { SessionRegistry } from "../supervisors/session-registry.ts";
 import type { ConversationSource } from "./durable/over-conversations.ts";
 import { runDurably } from "./durable/durable-exec.ts";
 import { exitEvent } from "./exec-events.ts";
+import type { ExecInput } from "./exec-input.ts";
 import { runPlainly } from "./plain-exec.ts";
 
 export interface RunExecDeps {
@@ -33,6 +34,7 @@ export interface RunExecDeps {
 export interface Exec {
   readonly id: string;
   readonly request: ExecSandboxRequest;
+  readonly input: ExecInput;
 }
 
 export interface RunExecOptions {
@@ -63,6 +65,7 @@ export async function runExec(
     const exit: ExecSandboxExit = session.offers("durable-exec")
       ? await runDurably(exec, events, { ...deps, log }, options)
       : await runPlainly(exec, session, events, { ...deps, log }, options);
+    exec.input.close();
     outcome = "completed";
     await events.put(exitEvent(exit), { signal });
     const { exitCode, reason, outputIncomplete } = exit;
@@ -76,6 +79,7 @@ export async function runExec(
     });
     events.end();
   } catch (error) {
+    exec.input.close();
     const failure = asBelayError(error).with({ ...(outcome && { outcome }), ids });
     events.fail(failure);
     const { kind, message: reason } = failure;

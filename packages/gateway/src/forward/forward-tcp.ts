@@ -2,8 +2,9 @@
 // bytes on.
 import { BelayError } from "@belay/protocol";
 import type { TcpForwardFrame } from "@belay/protocol";
-import { Handoff, waitAtMost } from "@belay/relay-core";
+import { Handoff } from "@belay/relay-core";
 import type { TaskScope } from "@belay/relay-core";
+import { firstMessage } from "../rpc/caller-messages.ts";
 import type { SandboxStore } from "../sandboxes/sandbox-store.ts";
 import type { ForwardAdmission } from "./forward-admission.ts";
 import { ForwardEnd } from "./forward-end.ts";
@@ -28,7 +29,9 @@ export async function* forwardTcp(
   { signal }: { signal: AbortSignal },
 ): AsyncGenerator<TcpForwardFrame> {
   const received = frames[Symbol.asyncIterator]();
-  const init = readForwardInit(await firstFrame(received, deps, signal));
+  const init = readForwardInit(
+    await firstMessage(received, "first TcpForwardFrame", deps, { signal }),
+  );
   if (!(await deps.store.findById(init.sandboxId))) {
     throw new BelayError("sandbox_not_found", "sandbox not found");
   }
@@ -44,18 +47,4 @@ export async function* forwardTcp(
     await runForward(init, received, outgoing, deps, end);
   });
   yield* outgoing;
-}
-
-async function firstFrame(
-  received: AsyncIterator<TcpForwardFrame>,
-  { limits, clock }: ForwardTcpDeps,
-  signal: AbortSignal,
-): Promise<TcpForwardFrame | undefined> {
-  const wait = {
-    what: "first TcpForwardFrame",
-    limitMs: limits.firstMessageMs,
-    kind: "protocol_violation",
-  } as const;
-  const first = await waitAtMost(wait, clock, () => received.next(), { signal });
-  return first.done ? undefined : first.value;
 }

@@ -1,20 +1,15 @@
 // run-forward.ts: one forward from its session to its end. It runs in the gateway's scope, not in the
 // RPC: a client that vanishes takes only the reader of `outgoing` along.
 import { create } from "@bufbuild/protobuf";
-import { ConnectError } from "@connectrpc/connect";
-import {
-  BelayError,
-  SSH_CLIENT_SERVICE,
-  TcpForwardFrameSchema,
-  fromConnectError,
-} from "@belay/protocol";
+import { BelayError, SSH_CLIENT_SERVICE, TcpForwardFrameSchema } from "@belay/protocol";
 import type { ErrorIds, TcpForwardFrame } from "@belay/protocol";
-import { sleep, untilAbort, waitAtMost } from "@belay/relay-core";
+import { untilAbort, waitAtMost } from "@belay/relay-core";
 import type { Clock, Handoff } from "@belay/relay-core";
 import type { Log } from "@belay/program";
 import type { GatewayLimits } from "../limits.ts";
 import type { RelayBroker } from "../relays/relay-broker.ts";
 import type { Relay, RelayTarget } from "../relays/relay.ts";
+import { callerMessages, callersFailure } from "../rpc/caller-messages.ts";
 import type { SessionRegistry } from "../supervisors/session-registry.ts";
 import type { ForwardEnd } from "./forward-end.ts";
 import type { OpenTurns } from "./open-turns.ts";
@@ -101,11 +96,10 @@ async function sendToTarget(
   received: AsyncIterator<TcpForwardFrame>,
   relay: Relay,
   bytes: { toTarget: number },
-  { limits, clock }: Pick<RunForwardDeps, "limits" | "clock">,
+  deps: Pick<RunForwardDeps, "limits" | "clock">,
 ): Promise<void> {
   try {
-    for (let next = await received.next(); !next.done; next = await received.next()) {
-      const { payload } = next.value;
+    for await (const { payload } of callerMessages(received, deps, { signal: relay.ended })) {
       if (payload.case !== "data") throw new BelayError("protocol_violation", "expected data");
       // The callback comes when there is room for more, but never once the pipe is destroyed.
       const taken = new Promise<void>((resolve) =>
@@ -114,11 +108,9 @@ async function sendToTarget(
       await untilAbort(taken, relay.ended);
       bytes.toTarget += payload.value.byteLength;
     }
-    // To the target, a caller that gave up must not look like one that has sent all.
-    await sleep(limits.callerEndSettleMs, clock, relay.ended);
     relay.pipe.end();
   } catch (error) {
-    relay.fail(asCallersFailure(error));
+    relay.fail(callersFailure(error));
   }
 }
 
@@ -129,13 +121,6 @@ function* pieces(chunk: Buffer, maxBytes: number): Generator<Buffer> {
 
 function dataFrame(value: Uint8Array): TcpForwardFrame {
   return create(TcpForwardFrameSchema, { payload: { case: "data", value } });
-}
-
-/** What reading from the caller fails with: it sent what is no frame, or it is gone. */
-function asCallersFailure(error: unknown): BelayError {
-  if (error instanceof BelayError) return error;
-  if (error instanceof ConnectError) return fromConnectError(error);
-  return new BelayError("canceled", "the caller canceled or is gone", { cause: error });
 }
 
 /** Of a forward that was open, nobody knows what its target has done with the bytes. */

@@ -10,7 +10,7 @@ import {
 } from "@belay/protocol";
 import type { OpenShell } from "@belay/protocol";
 import type { Authenticator } from "../auth/authenticator.ts";
-import { execSandbox } from "../exec/exec-sandbox.ts";
+import { execSandbox, execSandboxInteractive } from "../exec/exec-sandbox.ts";
 import type { ExecSandboxDeps } from "../exec/exec-sandbox.ts";
 import { forwardTcp } from "../forward/forward-tcp.ts";
 import type { ForwardTcpDeps } from "../forward/forward-tcp.ts";
@@ -61,6 +61,10 @@ export function openshellService(
     async *execSandbox(request, context) {
       auth.user(context.requestHeader);
       yield* execSandbox(request, deps, context);
+    },
+    async *execSandboxInteractive(messages, context) {
+      auth.user(context.requestHeader);
+      yield* execSandboxInteractive(messages, deps, context);
     },
     createSshSession(request, context) {
       const { subject } = auth.user(context.requestHeader);

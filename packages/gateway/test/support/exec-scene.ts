@@ -6,6 +6,7 @@ import { BelayError, ExecSandboxRequestSchema } from "@belay/protocol";
 import type { ExecSandboxEvent } from "@belay/protocol";
 import { Handoff } from "@belay/relay-core";
 import { ManualClock } from "@belay/relay-core/testing";
+import { ExecInput } from "../../src/exec/exec-input.ts";
 import { runExec } from "../../src/exec/run-exec.ts";
 import type { RunExecDeps } from "../../src/exec/run-exec.ts";
 import type { GatewayLimits } from "../../src/limits.ts";
@@ -25,7 +26,7 @@ export interface ExecScene {
   readonly supervisor: FakeSupervisor;
   readonly lines: LogLine[];
   /** Starts an exec; a client reads its events as they come, unless `slow` holds it. */
-  exec(request?: MessageInitShape<typeof ExecSandboxRequestSchema>): RunningExec;
+  exec(request?: MessageInitShape<typeof ExecSandboxRequestSchema>, input?: ExecInput): RunningExec;
 }
 
 export interface RunningExec {
@@ -69,7 +70,7 @@ export function execScene(
     deps,
     supervisor,
     lines,
-    exec: (request = {}) => start(deps, supervisor, request),
+    exec: (request = {}, input) => start(deps, supervisor, request, input),
   };
 }
 
@@ -77,13 +78,18 @@ function start(
   deps: RunExecDeps,
   supervisor: FakeSupervisor,
   request: MessageInitShape<typeof ExecSandboxRequestSchema>,
+  input: ExecInput | undefined,
 ): RunningExec {
   const abort = new AbortController();
   const handoff = new Handoff<ExecSandboxEvent>();
   const events: ExecSandboxEvent[] = [];
   const before = supervisor.commands.length;
-  const full = { sandboxId: "sb-1", command: ["true"], ...request };
-  const exec = { id: "exec-1", request: create(ExecSandboxRequestSchema, full) };
+  const full = create(ExecSandboxRequestSchema, {
+    sandboxId: "sb-1",
+    command: ["true"],
+    ...request,
+  });
+  const exec = { id: "exec-1", request: full, input: input ?? ExecInput.whole(full.stdin) };
   const finished = runExec(exec, handoff, deps, { signal: abort.signal, background: never });
   const ended = readEvents(handoff, events);
   return {

@@ -34,6 +34,8 @@ export interface SupervisorScript extends SubsystemScript {
   readonly onExec?: (accept: () => ServerChannel, reject: () => void) => void;
   readonly onCommand?: (command: FakeCommand) => void;
   readonly onSignal?: (name: string, command: FakeCommand) => void;
+  /** @param size columns and rows. */
+  readonly onResize?: (size: [number, number]) => void;
 }
 
 const hostKey = readableKey();
@@ -134,6 +136,9 @@ export class FakeSupervisor {
       pty = { cols, rows };
       accept?.();
     });
+    session.on("window-change", (_accept, _reject, { cols, rows }) =>
+      this.#script.onResize?.([cols, rows]),
+    );
     session.on("signal", (_accept, _reject, { name }) => {
       const bare = name.replace(/^SIG/, "");
       signals.push(bare);

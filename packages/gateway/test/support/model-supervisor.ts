@@ -235,11 +235,12 @@ export class ModelConversation implements ExecConversation {
         const exec = this.#exec;
         const { offset, data, end } = payload.value;
         if (exec.stdin.length === exec.stdinLimit) return;
-        if (!exec.stdinEnded && Number(offset) > exec.stdin.length) {
+        const closed = exec.stdinEnded || exec.stdinClosed;
+        if (!closed && Number(offset) > exec.stdin.length) {
           throw new BelayError("offset_out_of_range", `taken up to ${exec.stdin.length}`);
         }
         const text = Buffer.from(data).toString("latin1");
-        if (!exec.stdinEnded && !exec.stdinClosed) {
+        if (!closed) {
           exec.stdin = (exec.stdin + text.slice(exec.stdin.length - Number(offset))).slice(
             0,
             exec.stdinLimit,
@@ -247,10 +248,12 @@ export class ModelConversation implements ExecConversation {
           if (exec.stdin.length < Number(offset) + text.length) return;
           if (end) exec.endStdin();
         }
-        const closed = exec.stdinEnded || exec.stdinClosed;
         return this.answer({
           case: "stdinAck",
-          value: { offset: BigInt(exec.stdin.length), closed },
+          value: {
+            offset: BigInt(exec.stdin.length),
+            closed: exec.stdinEnded || exec.stdinClosed,
+          },
         });
       }
       case "cancel": {

@@ -51,6 +51,7 @@ export class ExecConversation {
   #execId = "";
   #takesStdin = false;
   readonly #followers = new DisposableStack();
+  #follows = false;
   /** Whose output has been sent to its end, to the one that its log was kept for. */
   #delivered: DurableExec | undefined;
 
@@ -119,9 +120,13 @@ export class ExecConversation {
         return this.#follow(this.#exec(), payload.value, tasks);
       case "stdin":
         return this.#queueStdin(payload.value, tasks);
-      case "resize":
-        this.#exec().resize(terminalSize(payload.value, limits));
-        return this.#sendInfo(this.#exec());
+      case "resize": {
+        const exec = this.#exec();
+        // A follower is told the end by the exit: its resize was too late, and no reason to fail.
+        const isTooLate = this.#follows && exec.hasExited;
+        if (!isTooLate) exec.resize(terminalSize(payload.value, limits));
+        return this.#sendInfo(exec);
+      }
       case "signal":
         this.#exec().signal(signalNamed(payload.value.name));
         return this.#sendInfo(this.#exec());
@@ -161,6 +166,7 @@ export class ExecConversation {
   async #follow(exec: DurableExec, frame: FollowFrame, tasks: TaskScope): Promise<void> {
     const from = { stdout: Number(frame.stdoutOffset), stderr: Number(frame.stderrOffset) };
     // Until the channel closes: only then has the gateway taken all that was sent.
+    this.#follows = true;
     const follower = this.#followers.use(exec.follow(from, { holdsLog: frame.holdsLog }));
     const told = this.#sendInfo(exec); // before any output
     tasks.run(async (signal) => {

@@ -261,6 +261,36 @@ describe("input", () => {
   });
 });
 
+describe("a resize", () => {
+  const resize = { case: "resize", value: { cols: 100, rows: 30 } } as const;
+
+  it("that comes too late fails, but not for who follows", async () => {
+    const channel = await client.open();
+    channel.send("e1", startAndFollow(sh("sleep 60 & exit 3"))); // which holds the output open
+    await until("the exit", () => bench.durable.list()[0]?.hasExited);
+    channel.send("", resize);
+    const { info, exit } = await channel.followToEnd();
+    expect([info.execId, exit?.exitCode]).toEqual(["e1", 3]);
+    expect(await client.ask("e1", resize)).toMatchObject({
+      case: "failed",
+      value: { kind: "exec_ended" },
+    });
+  });
+
+  it("reaches a program that reads none of the sixteen frames of input before it", async () => {
+    const channel = await client.open();
+    const script = "stty raw -echo; trap 'stty size; exit 0' WINCH; sleep 60 & echo up; wait";
+    channel.send("e1", startAndFollow(sh(script), { terminal: {}, stdin: true }));
+    await until("up", () => written("stdout") > 0);
+    const data = Buffer.alloc(60_000);
+    for (let i = 0; i < 16; i += 1) {
+      channel.send("", { case: "stdin", value: { offset: BigInt(i * data.length), data } });
+    }
+    channel.send("", resize);
+    expect(String((await channel.followToEnd()).stdout)).toContain("30 100");
+  });
+});
+
 describe("the end", () => {
   it("can be waited for, for so long", async () => {
     await client.info("e1", startFrame(sh("read -r _; exit 4"), { stdin: true }));

@@ -41,7 +41,7 @@ export async function runDurably(
         stderrOffset: 0n,
         noWait: false,
         holdsLog: true,
-        stdin: request.stdin,
+        input: exec.input,
         onEvent,
       },
       deps,

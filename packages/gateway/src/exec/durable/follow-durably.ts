@@ -5,11 +5,13 @@ import type { ExecExit } from "@belay/protocol";
 import { TaskScope, waitAtMost } from "@belay/relay-core";
 import type { Log } from "@belay/program";
 import type { Metrics } from "../../ops/metrics.ts";
+import type { ExecInput } from "../exec-input.ts";
+import { sendInput } from "../send-input.ts";
 import { attachmentStep, initialAttachment } from "./attachment.ts";
 import type { AttachmentInput, FollowedEvent, FollowRequest } from "./attachment.ts";
 import { overConversations } from "./over-conversations.ts";
 import type { Attempt, ConversationDeps } from "./over-conversations.ts";
-import { isLostWay, sendStdin } from "./send-stdin.ts";
+import { isLostWay, stdinFrames } from "./stdin-frames.ts";
 
 export interface FollowDeps extends ConversationDeps {
   readonly metrics: Metrics;
@@ -18,8 +20,8 @@ export interface FollowDeps extends ConversationDeps {
 
 export interface FollowOptions extends FollowRequest {
   readonly sandboxId: string;
-  /** All of the exec's input; absent where others write it. */
-  readonly stdin?: Uint8Array;
+  /** The exec's input and the size of its terminal; absent where others see to them. */
+  readonly input?: ExecInput;
   /** Takes each event, in order: info once and first, then output and dropped. While it is not settled
    * nothing more is read: a slow client slows the process. */
   readonly onEvent: (event: FollowedEvent) => Promise<void>;
@@ -75,6 +77,10 @@ export async function followDurably(
   /** Does what the transition asks for. */
   async function take(input: AttachmentInput, attempt: Attempt, abort: AbortSignal) {
     const { state: next, effect } = attachmentStep(options, state, input);
+    if (next.stdin !== state.stdin) {
+      options.input?.taken(Number(next.stdin.offset));
+      if (next.stdin.closed) options.input?.close();
+    }
     state = next;
     switch (effect.do) {
       case "nothing":
@@ -118,10 +124,13 @@ export async function followDurably(
       // Of a lost way the reader hears by itself, behind what has arrived before.
       onFailure: (error) => isLostWay(error) || tasks.abort(error),
     });
-    const { stdin } = options;
-    if (stdin) {
-      const piece = { offset: 0n, data: stdin, end: true };
-      tasks.run((abort) => sendStdin(piece, conversation, () => state.stdin, { signal: abort }));
+    const { input } = options;
+    if (input) {
+      tasks.run((abort) => {
+        const sink = stdinFrames(input, conversation, deps.limits, { signal: abort });
+        const fromOffset = Number(state.stdin.offset);
+        return sendInput(input, sink, { fromOffset, clock: deps.clock, signal: abort });
+      });
     }
     while (state.phase.is !== "ended") {
       const frame = await conversation.next({ signal: tasks.signal });

@@ -1,14 +1,16 @@
 // write-stdin.ts: the WriteStdin RPC: input at an offset, for a process that may not be reading.
 import { create } from "@bufbuild/protobuf";
-import { WriteStdinResponseSchema } from "@belay/protocol";
+import { BelayError, WriteStdinResponseSchema } from "@belay/protocol";
 import type { WriteStdinRequest, WriteStdinResponse } from "@belay/protocol";
 import { linkedAbort, TaskScope, waitAtMost } from "@belay/relay-core";
+import { ExecInput } from "../exec-input.ts";
+import { sendInput } from "../send-input.ts";
 import { validateExecId } from "../validate-exec.ts";
 import type { StdinTaken } from "./attachment.ts";
 import { wrongAnswer } from "./cancel-exec.ts";
 import { overConversations } from "./over-conversations.ts";
 import type { Attempt, ConversationDeps } from "./over-conversations.ts";
-import { isLostWay, sendStdin } from "./send-stdin.ts";
+import { isLostWay, stdinFrames } from "./stdin-frames.ts";
 
 /**
  * What was taken before is not taken again, so a lost way is tried again.
@@ -52,7 +54,13 @@ async function write(
   let taken: StdinTaken = { offset: answer.value.stdinOffset, closed: answer.value.stdinEnded };
   const target = offset + BigInt(data.byteLength);
   if (taken.closed || (!end && taken.offset >= target)) return taken;
+  if (taken.offset < offset) {
+    const message = `input has been taken up to ${taken.offset}; it goes on there`;
+    throw new BelayError("offset_out_of_range", message);
+  }
 
+  const input = ExecInput.whole(data, { offset: Number(offset), end });
+  const fromOffset = Number(taken.offset);
   using late = linkedAbort(signal);
   const timer = clock.setTimer(limits.stdinWaitMs, () => {
     void clock.pollIo().then(() => late.abort(new Error("the process does not read")));
@@ -63,13 +71,16 @@ async function write(
       // Of a lost way the reader hears by itself, behind what has arrived before.
       onFailure: (error) => isLostWay(error) || tasks.abort(error),
     });
-    tasks.run((abort) =>
-      sendStdin({ offset, data, end }, conversation, () => taken, { signal: abort }),
-    );
+    tasks.run((abort) => {
+      const sink = stdinFrames(input, conversation, limits, { signal: abort });
+      return sendInput(input, sink, { fromOffset, clock, signal: abort });
+    });
     // The acknowledgement of the last frame, which brings the end, reaches the target.
     do {
       const { payload: ack } = await conversation.next({ signal: tasks.signal });
-      if (ack.case === "stdinAck") taken = { offset: ack.value.offset, closed: ack.value.closed };
+      if (ack.case !== "stdinAck") continue;
+      taken = { offset: ack.value.offset, closed: ack.value.closed };
+      input.taken(Number(taken.offset));
     } while (!taken.closed && taken.offset < target);
     return taken;
   } catch (error) {

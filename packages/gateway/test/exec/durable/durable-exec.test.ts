@@ -4,6 +4,7 @@ import { BelayError, ExecSandboxRequestSchema } from "@belay/protocol";
 import type { ExecSandboxEvent } from "@belay/protocol";
 import { Handoff, untilAbort } from "@belay/relay-core";
 import { describe, expect, it } from "vitest";
+import { ExecInput } from "../../../src/exec/exec-input.ts";
 import { runExec } from "../../../src/exec/run-exec.ts";
 import { durableScene, endSession, finish, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
@@ -20,13 +21,16 @@ function exec(
   const abort = new AbortController();
   const handoff = new Handoff<ExecSandboxEvent>();
   const events: ExecSandboxEvent[] = [];
-  const full = { sandboxId: "sb-1", command: ["run"], ...request };
-  const finished = runExec(
-    { id: "exec-1", request: create(ExecSandboxRequestSchema, full) },
-    handoff,
-    scene.deps,
-    { signal: abort.signal, background },
-  );
+  const full = create(ExecSandboxRequestSchema, {
+    sandboxId: "sb-1",
+    command: ["run"],
+    ...request,
+  });
+  const input = ExecInput.whole(full.stdin);
+  const finished = runExec({ id: "exec-1", request: full, input }, handoff, scene.deps, {
+    signal: abort.signal,
+    background,
+  });
   const ended = (async () => {
     try {
       for await (const event of handoff) events.push(event);
@@ -288,7 +292,8 @@ describe("a client of ExecSandbox that is gone", () => {
     const scene = durableScene({ command: { stdout: "0123456789" }, chunkBytes: 1 });
     const handoff = new Handoff<ExecSandboxEvent>();
     const request = create(ExecSandboxRequestSchema, { sandboxId: "sb-1", command: ["run"] });
-    const finished = runExec({ id: "exec-1", request }, handoff, scene.deps, {
+    const input = ExecInput.whole(request.stdin);
+    const finished = runExec({ id: "exec-1", request, input }, handoff, scene.deps, {
       signal: never,
       background: never,
     });

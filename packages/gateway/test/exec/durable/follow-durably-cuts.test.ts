@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ExecInput } from "../../../src/exec/exec-input.ts";
 import { durableScene, follow, inTime } from "../../support/durable-scene.ts";
 import type { ModelOptions } from "../../support/model-supervisor.ts";
 
@@ -24,7 +25,7 @@ const promised = {
 /** The recorded conversation, with these losses. */
 async function run(options: Omit<ModelOptions, "command">) {
   const scene = durableScene({ command, ...options });
-  const followed = follow(scene, { stdin: Buffer.from(input) });
+  const followed = follow(scene, { input: ExecInput.whole(Buffer.from(input)) });
   const { exit, dropped } = await inTime(scene.clock, followed.end);
   const { supervisor } = scene;
   const outcome = {

@@ -1,5 +1,6 @@
 import { BelayError } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
+import { ExecInput } from "../../../src/exec/exec-input.ts";
 import { durableScene, endSession, finish, follow, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
 import { isSettled, rejection, settled, until } from "../../support/settled.ts";
@@ -294,7 +295,7 @@ describe("the input of an exec that is followed durably", () => {
 
   it("goes in frames, and its end with the last", async () => {
     const scene = durableScene({ command });
-    await follow(scene, { stdin }).end;
+    await follow(scene, { input: ExecInput.whole(stdin) }).end;
     const [frames] = sent(scene);
     expect(frames!.every(([, bytes]) => (bytes as number) <= 32 * 1024)).toBe(true);
     expect(frames!.map(([, , end]) => end)).toEqual([false, false, false, true]);
@@ -303,7 +304,7 @@ describe("the input of an exec that is followed durably", () => {
 
   it("ends though there is none", async () => {
     const scene = durableScene({ command });
-    await follow(scene, { stdin: Buffer.alloc(0) }).end;
+    await follow(scene, { input: ExecInput.whole(Buffer.alloc(0)) }).end;
     expect(sent(scene)).toEqual([[[0, 0, true]]]);
   });
 
@@ -315,7 +316,7 @@ describe("the input of an exec that is followed durably", () => {
       conversation.cut();
       return true;
     };
-    await inTime(scene.clock, follow(scene, { stdin }).end);
+    await inTime(scene.clock, follow(scene, { input: ExecInput.whole(stdin) }).end);
     const [before, after] = sent(scene);
     expect(after![0]![0]).toBe(before![2]![0]);
     expect(scene.supervisor.execs.get("exec-1")!.stdin).toBe(stdin.toString());
@@ -329,7 +330,7 @@ describe("the input of an exec that is followed durably", () => {
       return true;
     };
     const huge = Buffer.alloc(4_000_000);
-    const followed = follow(scene, { stdin: huge });
+    const followed = follow(scene, { input: ExecInput.whole(huge) });
     await settled();
     finish(scene);
     await followed.end;

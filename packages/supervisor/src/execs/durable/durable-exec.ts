@@ -92,6 +92,12 @@ export class DurableExec implements ExecClient {
     this.#watchForOrphan();
   }
 
+  /** Whether its process has ended. */
+  get hasExited(): boolean {
+    const state = this.#state;
+    return state.is === "ended" || (state.is === "running" && state.exec.exited.aborted);
+  }
+
   /** How it ended. @throws BelayError `supervisor_stopping` where that is known to nobody. */
   exit(): ExecExit {
     if (this.#state.is === "ended" && this.#state.exit) return this.#state.exit;
@@ -192,7 +198,7 @@ export class DurableExec implements ExecClient {
 
   #runningExec(): Exec {
     const state = this.#state;
-    if (state.is === "running" && !state.exec.exited.aborted) return state.exec;
+    if (state.is === "running" && !this.hasExited) return state.exec;
     if (state.is !== "starting") throw new BelayError("exec_ended", "the exec has ended");
     throw new BelayError("exec_not_found", "the exec has not started yet");
   }

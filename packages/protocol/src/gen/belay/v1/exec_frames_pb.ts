@@ -169,7 +169,8 @@ export const FollowFrameSchema: GenMessage<FollowFrame> = /*@__PURE__*/
 
 /**
  * Answered by stdin_ack, whenever more has been taken. What was taken before is
- * skipped; a gap is "offset_out_of_range".
+ * skipped; a gap is "offset_out_of_range". With more than 16 of them unanswered,
+ * what comes behind may have to wait until the process reads.
  *
  * @generated from message belay.v1.StdinFrame
  */
@@ -226,7 +227,8 @@ export const StdinAckSchema: GenMessage<StdinAck> = /*@__PURE__*/
   messageDesc(file_belay_v1_exec_frames, 4);
 
 /**
- * Answered by info.
+ * Answered by info. Of an exec that has ended it is "exec_ended", but not on a
+ * channel that follows: there the exit says it.
  *
  * @generated from message belay.v1.ResizeFrame
  */

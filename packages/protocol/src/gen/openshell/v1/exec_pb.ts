@@ -55,7 +55,8 @@ export type ExecSandboxRequest = Message<"openshell.v1.ExecSandboxRequest"> & {
   timeoutSeconds: number;
 
   /**
-   * The whole of standard input; end of input follows it.
+   * The whole of standard input; end of input follows it. (ExecSandboxInteractive:
+   * its begin.)
    *
    * @generated from field: bytes stdin = 6;
    */
@@ -226,6 +227,8 @@ export const ExecSandboxEventSchema: GenMessage<ExecSandboxEvent> = /*@__PURE__*
   messageDesc(file_openshell_v1_exec, 4);
 
 /**
+ * No effect without tty. 0 means 80 and 24.
+ *
  * @generated from message openshell.v1.ExecSandboxWindowResize
  */
 export type ExecSandboxWindowResize = Message<"openshell.v1.ExecSandboxWindowResize"> & {
@@ -248,6 +251,9 @@ export const ExecSandboxWindowResizeSchema: GenMessage<ExecSandboxWindowResize> 
   messageDesc(file_openshell_v1_exec, 5);
 
 /**
+ * First a start, whose stdin is the begin of the input; then the others. The end
+ * of the stream is the end of the input, and not of the exec.
+ *
  * @generated from message openshell.v1.ExecSandboxInput
  */
 export type ExecSandboxInput = Message<"openshell.v1.ExecSandboxInput"> & {
