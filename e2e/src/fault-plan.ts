@@ -50,14 +50,3 @@ export function cloneFaults(faults: Faults): Faults {
 export function directionsOf(which: Direction | "both"): Direction[] {
   return which === "both" ? ["up", "down"] : [which];
 }
-
-/** Numbers in [0, 1) that are the same in each run (mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

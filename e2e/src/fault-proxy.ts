@@ -3,7 +3,8 @@
 // Commands to the proxy hold for its live connections and for those that come; commands to one connection for that one alone.
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { cloneFaults, directionsOf, noFaults, seededRandom } from "./fault-plan.ts";
+import { seededRandom } from "@belay/relay-core/testing";
+import { cloneFaults, directionsOf, noFaults } from "./fault-plan.ts";
 import type { CutAfter, CutHow, Direction, Faults } from "./fault-plan.ts";
 import { ProxiedConnection } from "./proxied-connection.ts";
 import { within } from "./wait.ts";

@@ -7,7 +7,7 @@ export type { ExecResult, StdStream } from "./collect-exec.ts";
 export type { DeployedSupervisor, Env } from "./deployed-supervisor.ts";
 export { startDeployment } from "./deployment.ts";
 export type { Deployment, DeploymentOptions } from "./deployment.ts";
-export { seededRandom } from "./fault-plan.ts";
+export { seededRandom } from "@belay/relay-core/testing";
 export type { CutHow, Direction } from "./fault-plan.ts";
 export { startFaultProxy } from "./fault-proxy.ts";
 export type { FaultProxy } from "./fault-proxy.ts";

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DeployedSupervisor } from "../../src/deployed-supervisor.ts";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
-import { seededRandom } from "../../src/fault-plan.ts";
+import { seededRandom } from "@belay/relay-core/testing";
 import type { CutAfter, Direction } from "../../src/fault-plan.ts";
 import type { ProxiedConnection } from "../../src/proxied-connection.ts";
 import { poll } from "../../src/wait.ts";

@@ -7,7 +7,7 @@ import { Code } from "@connectrpc/connect";
 import type { OpenShellClient } from "../../src/client.ts";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
-import { seededRandom } from "../../src/fault-plan.ts";
+import { seededRandom } from "@belay/relay-core/testing";
 import type { CutAfter } from "../../src/fault-plan.ts";
 import { expectExit } from "../support/expect-exec.ts";
 import { flags } from "../support/flags.ts";

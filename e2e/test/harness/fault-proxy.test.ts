@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { CutHow } from "../../src/fault-plan.ts";
-import { seededRandom } from "../../src/fault-plan.ts";
+import { seededRandom } from "@belay/relay-core/testing";
 import { startFaultProxy } from "../../src/fault-proxy.ts";
 import { poll, sleepMs } from "../../src/wait.ts";
 import { patternBytes, startEchoServer, startServer, TestClient } from "./echo-server.ts";

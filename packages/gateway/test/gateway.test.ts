@@ -14,7 +14,7 @@ import type { GatewayConfig } from "../src/index.ts";
 import { logLines } from "./support/log-lines.ts";
 import { tempDir } from "./support/temp-dir.ts";
 import { testLimits } from "./support/test-limits.ts";
-import { until } from "./support/settled.ts";
+import { until } from "@belay/relay-core/testing";
 
 async function gatewayScene(userTokens?: string) {
   const dir = await tempDir();

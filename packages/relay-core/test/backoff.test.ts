@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { backoffMs, failuresAfter } from "../src/index.ts";
-import { integerBetween, seededRandom } from "./support/seeded-random.ts";
+import { integerBetween, seededRandom } from "../src/testing/index.ts";
 
 const limits = { minMs: 100, maxMs: 10_000 };
 const almostOne = 1 - Number.EPSILON;

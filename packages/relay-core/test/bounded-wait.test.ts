@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { waitAtMost } from "../src/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
 import { PolledClock } from "./support/polled-clock.ts";
-import { isSettled, rejection, settled } from "./support/settled.ts";
+import { isSettled, rejection, settled } from "../src/testing/index.ts";
 
 const wait = { what: "relay open", limitMs: 10_000, kind: "relay_open_timeout" } as const;
 const never = () => new Promise<never>(() => {});

@@ -2,9 +2,8 @@ import { once } from "node:events";
 import { createServer, connect } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { sleep, systemClock } from "../src/index.ts";
-import { ManualClock } from "../src/testing/index.ts";
+import { ManualClock, isSettled } from "../src/testing/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
-import { isSettled } from "./support/settled.ts";
 
 describe("sleep", () => {
   it("resolves after the delay, not before, and leaves nothing behind", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { exitDrainWaitMs, initialExitDrain } from "../src/index.ts";
 import type { ExitDrainState } from "../src/index.ts";
-import { integerBetween, seededRandom, seeds } from "./support/seeded-random.ts";
+import { integerBetween, seededRandom, seeds } from "../src/testing/index.ts";
 
 const limits = { quietMs: 250, totalMs: 2_000, ownBytes: 65_536 };
 const state = (known: Partial<ExitDrainState>) => ({ ...initialExitDrain, ...known });

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Handoff } from "../src/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
-import { integerBetween, seededRandom, seeds } from "./support/seeded-random.ts";
-import { isSettled, settled } from "./support/settled.ts";
+import { integerBetween, isSettled, seededRandom, seeds, settled } from "../src/testing/index.ts";
 
 const { signal } = new AbortController();
 

@@ -3,7 +3,7 @@ import { exchangeHeartbeats } from "../src/index.ts";
 import type { HeartbeatLimits } from "../src/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
 import { PolledClock } from "./support/polled-clock.ts";
-import { isSettled, rejection } from "./support/settled.ts";
+import { isSettled, rejection } from "../src/testing/index.ts";
 
 function exchange(limits: HeartbeatLimits = { intervalMs: 10_000, missed: 3 }) {
   const clock = new PolledClock();

@@ -3,7 +3,7 @@ import { watchLiveness } from "../src/index.ts";
 import type { LivenessLimits } from "../src/index.ts";
 import { livenessTickMs } from "../src/liveness.ts";
 import { PolledClock } from "./support/polled-clock.ts";
-import { integerBetween, seededRandom, seeds } from "./support/seeded-random.ts";
+import { integerBetween, seededRandom, seeds } from "../src/testing/index.ts";
 
 const ssh = { probeEveryMs: 15_000, deadAfterMs: 45_000 };
 const http2 = { probeEveryMs: 10_000, deadAfterMs: 20_000 };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { initialLiveness, livenessTickMs, onLivenessTick } from "../src/liveness.ts";
 import type { LivenessLimits } from "../src/index.ts";
-import { integerBetween, seededRandom, seeds } from "./support/seeded-random.ts";
+import { integerBetween, seededRandom, seeds } from "../src/testing/index.ts";
 
 interface Verdicts {
   readonly probesAtMs: number[];

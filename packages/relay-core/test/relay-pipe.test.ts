@@ -3,8 +3,14 @@ import { finished } from "node:stream/promises";
 import { describe, expect, it } from "vitest";
 import { RelayPipe, defaultRelayPipeLimits } from "../src/index.ts";
 import { bridgedPipes } from "./support/pipe-bridge.ts";
-import { integerBetween, randomBytes, seededRandom, seeds } from "./support/seeded-random.ts";
-import { isSettled, settled } from "./support/settled.ts";
+import {
+  integerBetween,
+  isSettled,
+  randomBytes,
+  seededRandom,
+  seeds,
+  settled,
+} from "../src/testing/index.ts";
 import { speakLikeSsh } from "./support/ssh-like.ts";
 
 const small = { maxFrameBytes: 10, bufferBytes: 40 };

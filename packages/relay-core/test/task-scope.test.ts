@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { TaskScope, sleep, untilAbort } from "../src/index.ts";
-import { ManualClock } from "../src/testing/index.ts";
+import { ManualClock, isSettled, settled } from "../src/testing/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
-import { isSettled, settled } from "./support/settled.ts";
 
 const never = () => new Promise<never>(() => {});
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { linkedAbort, untilAbort } from "../src/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
-import { settled } from "./support/settled.ts";
+import { settled } from "../src/testing/index.ts";
 
 describe("untilAbort", () => {
   it("settles as the promise does and stops listening", async () => {

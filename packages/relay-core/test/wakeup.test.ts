@@ -1,10 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { Wakeup } from "../src/index.ts";
-import { ManualClock } from "../src/testing/index.ts";
+import {
+  ManualClock,
+  integerBetween,
+  isSettled,
+  seededRandom,
+  seeds,
+  settled,
+} from "../src/testing/index.ts";
 import { abortListeners } from "./support/abort-listeners.ts";
 import { PolledClock } from "./support/polled-clock.ts";
-import { integerBetween, seededRandom, seeds } from "./support/seeded-random.ts";
-import { isSettled, settled } from "./support/settled.ts";
 
 function setUp() {
   const clock = new PolledClock();

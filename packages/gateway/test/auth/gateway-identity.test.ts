@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadGatewayIdentity } from "../../src/auth/gateway-identity.ts";
 import { SandboxTokens } from "../../src/auth/sandbox-tokens.ts";
-import { turns } from "../support/settled.ts";
+import { turns } from "@belay/relay-core/testing";
 import { tempDir } from "../support/temp-dir.ts";
 
 const claims = { sandboxId: "sb-1", sandboxName: "box" };

@@ -5,7 +5,7 @@ import type { JWTPayload } from "jose";
 import { describe, expect, it, vi } from "vitest";
 import type { GatewayIdentity } from "../../src/auth/gateway-identity.ts";
 import { SandboxTokens } from "../../src/auth/sandbox-tokens.ts";
-import { rejection } from "../support/settled.ts";
+import { rejection } from "@belay/relay-core/testing";
 
 async function identity(): Promise<GatewayIdentity> {
   const { privateKey } = await generateKeyPair("EdDSA", { extractable: true });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findUser, readUserTokens } from "../../src/auth/user-tokens.ts";
 import type { UserTokens } from "../../src/auth/user-tokens.ts";
-import { rejection } from "../support/settled.ts";
+import { rejection } from "@belay/relay-core/testing";
 import { tempDir } from "../support/temp-dir.ts";
 
 async function read(content: string): Promise<UserTokens> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ExecAdmission } from "../../src/exec/exec-admission.ts";
-import { isSettled } from "../support/settled.ts";
+import { isSettled } from "@belay/relay-core/testing";
 import { testLimits } from "../support/test-limits.ts";
 
 const limits = testLimits({ execs: 3, execsPerSandbox: 2 });

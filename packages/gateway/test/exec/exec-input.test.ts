@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ExecInput } from "../../src/exec/exec-input.ts";
 import type { InputPiece } from "../../src/exec/exec-input.ts";
-import { isSettled } from "../support/settled.ts";
+import { isSettled } from "@belay/relay-core/testing";
 import { never } from "../support/test-limits.ts";
 
 const bytes = (text: string) => Buffer.from(text);

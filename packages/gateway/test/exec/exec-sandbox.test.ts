@@ -10,7 +10,7 @@ import { execSandbox } from "../../src/exec/exec-sandbox.ts";
 import type { SandboxStore } from "../../src/sandboxes/sandbox-store.ts";
 import { execScene } from "../support/exec-scene.ts";
 import { abortListeners } from "../support/abort-listeners.ts";
-import { rejection, settled, until } from "../support/settled.ts";
+import { rejection, settled, until } from "@belay/relay-core/testing";
 
 function rpcScene() {
   const scene = execScene();

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { execScene } from "../support/exec-scene.ts";
 import type { FakeCommand } from "../support/fake-supervisor.ts";
 import { callInteractive, startInteractive } from "../support/interactive-call.ts";
-import { isSettled, settled, until } from "../support/settled.ts";
+import { isSettled, settled, until } from "@belay/relay-core/testing";
 
 const MiB = 1024 * 1024;
 

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { commandLine } from "../../src/exec/command-line.ts";
-import { integerBelow, seededRandom } from "../support/seeded-random.ts";
+import { integerBetween, seededRandom } from "@belay/relay-core/testing";
 import { installedShells } from "../support/shells.ts";
 
 /** Prints its arguments, each with a NUL after it: the one byte that no argument has. */
@@ -40,8 +40,11 @@ const more = [
 /** Words of what breaks quoting most. */
 function randomWord(random: () => number): string {
   const alphabet = [...ascii, "'", "'", '"', "\\", "\n", " ", "$", "`", "-", "ü", "\u{10ffff}"];
-  const length = integerBelow(12, random);
-  return Array.from({ length }, () => alphabet[integerBelow(alphabet.length, random)]).join("");
+  const length = integerBetween(0, 11, random);
+  return Array.from(
+    { length },
+    () => alphabet[integerBetween(0, alphabet.length - 1, random)],
+  ).join("");
 }
 
 describe.each(installedShells)("the quoting of a command line, read by %s,", (shell) => {

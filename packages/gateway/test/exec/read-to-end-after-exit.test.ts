@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readScene } from "../support/read-scene.ts";
-import { isSettled, until } from "../support/settled.ts";
+import { isSettled, until } from "@belay/relay-core/testing";
 
 const MIB = 1024 * 1024;
 const cut = { exit: { is: "exited", exitCode: 0 }, outputComplete: false };

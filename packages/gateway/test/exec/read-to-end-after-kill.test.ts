@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readScene } from "../support/read-scene.ts";
-import { isSettled } from "../support/settled.ts";
+import { isSettled } from "@belay/relay-core/testing";
 
 const limits = { terminationGraceMs: 5_000, killWaitMs: 10_000 };
 const unconfirmed = {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readScene } from "../support/read-scene.ts";
-import { integerBelow, seededRandom } from "../support/seeded-random.ts";
-import { settled } from "../support/settled.ts";
+import { integerBetween, seededRandom, settled } from "@belay/relay-core/testing";
 
 describe("the output of a command", () => {
   it.each([1, 2, 3, 4, 5])("comes byte for byte, in order per stream (seed %i)", async (seed) => {
@@ -9,7 +8,7 @@ describe("the output of a command", () => {
     const { channel, result, text } = readScene();
     const sent = { stdout: "", stderr: "" };
     for (let round = 0; round < 60; round += 1) {
-      const size = 1 + integerBelow(30_000, random);
+      const size = integerBetween(1, 30_000, random);
       const data = Buffer.alloc(size, round).toString("latin1");
       const stream = random() < 0.5 ? "stdout" : "stderr";
       sent[stream] += data;

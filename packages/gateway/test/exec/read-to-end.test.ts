@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { FakeChannel } from "../support/fake-channel.ts";
 import { readScene } from "../support/read-scene.ts";
-import { isSettled, settled } from "../support/settled.ts";
+import { isSettled, settled } from "@belay/relay-core/testing";
 
 const steps = {
   out: (channel: FakeChannel) => channel.stdoutData("out"),

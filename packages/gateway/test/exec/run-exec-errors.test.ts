@@ -1,7 +1,7 @@
 import { BelayError } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
 import { execScene } from "../support/exec-scene.ts";
-import { settled, until } from "../support/settled.ts";
+import { settled, until } from "@belay/relay-core/testing";
 
 const LOST = "exec relay closed before the command reported an exit status";
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { execScene } from "../support/exec-scene.ts";
 import type { ExecScene, RunningExec } from "../support/exec-scene.ts";
 import type { FakeCommand } from "../support/fake-supervisor.ts";
-import { settled, until } from "../support/settled.ts";
+import { settled, until } from "@belay/relay-core/testing";
 
 const lost = {
   kind: "relay_lost",

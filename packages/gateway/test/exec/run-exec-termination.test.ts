@@ -2,7 +2,7 @@ import { BelayError } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
 import { execScene } from "../support/exec-scene.ts";
 import type { FakeCommand, SupervisorScript } from "../support/fake-supervisor.ts";
-import { isSettled, settled, until } from "../support/settled.ts";
+import { isSettled, settled, until } from "@belay/relay-core/testing";
 
 const canceled = () => new BelayError("canceled", "the caller canceled or is gone");
 

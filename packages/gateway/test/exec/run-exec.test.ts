@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { execScene } from "../support/exec-scene.ts";
 import type { FakeCommand } from "../support/fake-supervisor.ts";
-import { settled, until } from "../support/settled.ts";
+import { settled, until } from "@belay/relay-core/testing";
 
 /** The end of a healthy command. */
 function exits(code: number, { channel }: FakeCommand): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ForwardAdmission } from "../../src/forward/forward-admission.ts";
 import type { SshSession } from "../../src/forward/ssh-sessions.ts";
-import { isSettled } from "../support/settled.ts";
+import { isSettled } from "@belay/relay-core/testing";
 import { never, testLimits } from "../support/test-limits.ts";
 
 const session = (tokenHash: string, sandboxId = "sb-1"): SshSession => ({

@@ -2,7 +2,7 @@
 import { BelayError } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
 import { forwardScene, tcpInit } from "../support/forward-scene.ts";
-import { isSettled, settled } from "../support/settled.ts";
+import { isSettled, settled } from "@belay/relay-core/testing";
 
 describe("ForwardTcp", () => {
   it("refuses a stream without a frame, or with another first", async () => {

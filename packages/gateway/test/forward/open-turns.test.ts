@@ -1,8 +1,7 @@
 import { BelayError } from "@belay/protocol";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, isSettled, rejection } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { OpenTurns } from "../../src/forward/open-turns.ts";
-import { isSettled, rejection } from "../support/settled.ts";
 import { never, testLimits } from "../support/test-limits.ts";
 
 function scene(forwardsOpeningPerSandbox = 1) {

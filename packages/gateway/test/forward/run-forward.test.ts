@@ -4,7 +4,7 @@ import { BelayError } from "@belay/protocol";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { forwardScene, initFrame } from "../support/forward-scene.ts";
-import { isSettled, settled, until } from "../support/settled.ts";
+import { isSettled, settled, until } from "@belay/relay-core/testing";
 
 const text = (data: unknown) => (data as Buffer | null)?.toString();
 

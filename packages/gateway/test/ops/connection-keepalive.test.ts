@@ -4,7 +4,7 @@ import { systemClock } from "@belay/relay-core";
 import { describe, expect, it } from "vitest";
 import { keepConnectionAlive } from "../../src/ops/connection-keepalive.ts";
 import { listenScene } from "../support/listen-scene.ts";
-import { until } from "../support/settled.ts";
+import { until } from "@belay/relay-core/testing";
 
 /** More than the kernel buffers: so that the socket is full, not the window. */
 const WINDOW_BYTES = 64 * 1024 * 1024;

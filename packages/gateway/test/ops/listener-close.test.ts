@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { RequestHandler } from "../../src/ops/listener.ts";
 import { selfSignedCertificate } from "../support/certificate.ts";
 import { listenScene, rawClient } from "../support/listen-scene.ts";
-import { isSettled, until } from "../support/settled.ts";
+import { isSettled, until } from "@belay/relay-core/testing";
 
 /** Holds each answer until the test gives it. */
 function heldAnswers() {

@@ -5,7 +5,7 @@ import { text as readText } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { listen } from "../../src/ops/listener.ts";
 import { answerWithVersion, listenScene, rawClient } from "../support/listen-scene.ts";
-import { settled, until } from "../support/settled.ts";
+import { settled, until } from "@belay/relay-core/testing";
 import { testLimits } from "../support/test-limits.ts";
 
 function request(method: string, connection = "close"): string {

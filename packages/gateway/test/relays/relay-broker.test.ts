@@ -1,12 +1,11 @@
 import { BelayError } from "@belay/protocol";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, isSettled, rejection, settled } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { RelayBroker } from "../../src/relays/relay-broker.ts";
 import type { RelayTarget } from "../../src/relays/relay.ts";
 import type { GatewayLimits } from "../../src/limits.ts";
 import { abortListeners } from "../support/abort-listeners.ts";
 import { relayOpens } from "../support/relay-opens.ts";
-import { isSettled, rejection, settled } from "../support/settled.ts";
 import { never, testLimits } from "../support/test-limits.ts";
 import { testSession } from "../support/test-session.ts";
 

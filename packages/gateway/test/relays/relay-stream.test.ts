@@ -2,13 +2,12 @@ import { create } from "@bufbuild/protobuf";
 import { BelayError, RelayFrameSchema } from "@belay/protocol";
 import type { RelayFrame } from "@belay/protocol";
 import { TaskScope } from "@belay/relay-core";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, isSettled, settled } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { RelayBroker } from "../../src/relays/relay-broker.ts";
 import { relayStream } from "../../src/relays/relay-stream.ts";
 import { MessageQueue } from "../support/message-queue.ts";
 import { relayOpens } from "../support/relay-opens.ts";
-import { isSettled, settled } from "../support/settled.ts";
 import { never, testLimits } from "../support/test-limits.ts";
 import { testSession } from "../support/test-session.ts";
 

@@ -8,7 +8,7 @@ import { execService } from "../../src/rpc/exec-service.ts";
 import { translateErrors } from "../../src/rpc/translate-errors.ts";
 import type { SandboxStore } from "../../src/sandboxes/sandbox-store.ts";
 import { durableScene } from "../support/durable-scene.ts";
-import { rejection, settled, until } from "../support/settled.ts";
+import { rejection, settled, until } from "@belay/relay-core/testing";
 import { never } from "../support/test-limits.ts";
 
 function serviceScene({ users = false, execCalls = 2 } = {}) {

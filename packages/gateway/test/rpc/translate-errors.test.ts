@@ -4,7 +4,7 @@ import { BelayError, ErrorDetailSchema, OpenShell } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
 import { translateErrors } from "../../src/rpc/translate-errors.ts";
 import { logLines } from "../support/log-lines.ts";
-import { rejection } from "../support/settled.ts";
+import { rejection } from "@belay/relay-core/testing";
 
 /** A client of a service in this process whose methods fail with this. */
 function scene(failure: unknown) {

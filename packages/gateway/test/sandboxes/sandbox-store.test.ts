@@ -2,7 +2,7 @@ import { readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { SandboxStore } from "../../src/sandboxes/sandbox-store.ts";
-import { turns } from "../support/settled.ts";
+import { turns } from "@belay/relay-core/testing";
 import { tempDir } from "../support/temp-dir.ts";
 
 describe("SandboxStore", () => {

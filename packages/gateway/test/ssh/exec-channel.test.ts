@@ -1,8 +1,7 @@
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, settled } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { ExecChannel } from "../../src/ssh/exec-channel.ts";
 import { FakeChannel } from "../support/fake-channel.ts";
-import { settled } from "../support/settled.ts";
 import { never } from "../support/test-limits.ts";
 
 function channelScene(maxChunkBytes = 1_000) {

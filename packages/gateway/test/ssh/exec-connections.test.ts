@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { abortListeners } from "../support/abort-listeners.ts";
 import { connectionsScene } from "../support/connections-scene.ts";
 import { FakeSupervisor } from "../support/fake-supervisor.ts";
-import { isSettled, rejection, settled, until } from "../support/settled.ts";
+import { isSettled, rejection, settled, until } from "@belay/relay-core/testing";
 import { never } from "../support/test-limits.ts";
 
 const noSpare = { spareChannels: 0 };

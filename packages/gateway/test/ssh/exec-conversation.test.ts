@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { ExecConversation } from "../../src/ssh/exec-conversation.ts";
 import { abortListeners } from "../support/abort-listeners.ts";
 import { connectionsScene } from "../support/connections-scene.ts";
-import { isSettled, rejection, settled, turns, until } from "../support/settled.ts";
+import { isSettled, rejection, settled, turns, until } from "@belay/relay-core/testing";
 import { never } from "../support/test-limits.ts";
 
 const next = (here: ExecConversation) => here.next({ signal: never });

@@ -1,10 +1,9 @@
 import { BelayError } from "@belay/protocol";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, isSettled, rejection, settled } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { Relay } from "../../src/relays/relay.ts";
 import { SshConnection } from "../../src/ssh/ssh-connection.ts";
 import { abortListeners } from "../support/abort-listeners.ts";
-import { isSettled, rejection, settled } from "../support/settled.ts";
 import { never, testLimits } from "../support/test-limits.ts";
 
 function claimedRelay(): Relay {

@@ -3,7 +3,7 @@ import { BelayError, SupervisorMessageSchema } from "@belay/protocol";
 import { describe, expect, it } from "vitest";
 import { connectScene, hello } from "../support/connect-scene.ts";
 import { testSession } from "../support/test-session.ts";
-import { isSettled, settled, until } from "../support/settled.ts";
+import { isSettled, settled, until } from "@belay/relay-core/testing";
 
 const heartbeat = create(SupervisorMessageSchema, { payload: { case: "heartbeat", value: {} } });
 

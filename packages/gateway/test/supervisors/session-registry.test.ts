@@ -1,8 +1,7 @@
 import { BelayError } from "@belay/protocol";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, isSettled, rejection, settled } from "@belay/relay-core/testing";
 import { describe, expect, it } from "vitest";
 import { SessionRegistry } from "../../src/supervisors/session-registry.ts";
-import { isSettled, rejection, settled } from "../support/settled.ts";
 import { never, testLimits } from "../support/test-limits.ts";
 import { testSession } from "../support/test-session.ts";
 

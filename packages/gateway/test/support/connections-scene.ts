@@ -1,6 +1,6 @@
 // connections-scene.ts: the shared SSH connections of a gateway, and a supervisor in this process.
 import { TaskScope } from "@belay/relay-core";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, until } from "@belay/relay-core/testing";
 import type { GatewayLimits } from "../../src/limits.ts";
 import { RelayBroker } from "../../src/relays/relay-broker.ts";
 import { ExecConnections } from "../../src/ssh/exec-connections.ts";
@@ -9,7 +9,6 @@ import type { FakeConversation } from "./fake-exec-subsystem.ts";
 import { FakeSupervisor } from "./fake-supervisor.ts";
 import type { SupervisorScript } from "./fake-supervisor.ts";
 import { logLines } from "./log-lines.ts";
-import { until } from "./settled.ts";
 import { never, testLimits } from "./test-limits.ts";
 
 export interface ConnectionsScene {

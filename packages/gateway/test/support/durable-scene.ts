@@ -1,7 +1,7 @@
 // durable-scene.ts: what durable execs need of the gateway, with the model of a supervisor.
 import { create } from "@bufbuild/protobuf";
 import { BelayError, ExecSpecSchema, OutputStream } from "@belay/protocol";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, isSettled } from "@belay/relay-core/testing";
 import { followDurably } from "../../src/exec/durable/follow-durably.ts";
 import type { FollowEnd, FollowOptions } from "../../src/exec/durable/follow-durably.ts";
 import type { GatewayLimits } from "../../src/limits.ts";
@@ -11,7 +11,6 @@ import { SessionRegistry } from "../../src/supervisors/session-registry.ts";
 import { logLines } from "./log-lines.ts";
 import { ModelSupervisor } from "./model-supervisor.ts";
 import type { ModelOptions } from "./model-supervisor.ts";
-import { isSettled } from "./settled.ts";
 import { testLimits } from "./test-limits.ts";
 
 export const spec = create(ExecSpecSchema, { command: ["run"], stdin: true });

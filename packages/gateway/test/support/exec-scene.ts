@@ -5,7 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { BelayError, ExecSandboxRequestSchema } from "@belay/protocol";
 import type { ExecSandboxEvent } from "@belay/protocol";
 import { Handoff } from "@belay/relay-core";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, until } from "@belay/relay-core/testing";
 import { ExecInput } from "../../src/exec/exec-input.ts";
 import { runExec } from "../../src/exec/run-exec.ts";
 import type { RunExecDeps } from "../../src/exec/run-exec.ts";
@@ -17,7 +17,6 @@ import { FakeSupervisor } from "./fake-supervisor.ts";
 import type { FakeCommand, SupervisorScript } from "./fake-supervisor.ts";
 import { logLines } from "./log-lines.ts";
 import type { LogLine } from "./log-lines.ts";
-import { until } from "./settled.ts";
 import { never, testLimits } from "./test-limits.ts";
 
 export interface ExecScene {

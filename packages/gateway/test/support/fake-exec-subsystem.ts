@@ -7,7 +7,7 @@ import { encodeFrame, encodeOutputFrame, FrameDecoder } from "@belay/relay-core"
 import type { RelayPipe } from "@belay/relay-core";
 import type { Connection, ServerChannel } from "ssh2";
 import type { Relay } from "../../src/relays/relay.ts";
-import { until } from "./settled.ts";
+import { until } from "@belay/relay-core/testing";
 
 export interface SubsystemScript {
   /** Decides on a request for the subsystem; by default it is accepted. Called for spare channels too. */

@@ -5,7 +5,7 @@ import { TcpForwardFrameSchema } from "@belay/protocol";
 import type { TcpForwardFrame } from "@belay/protocol";
 import { TaskScope } from "@belay/relay-core";
 import type { RelayPipe } from "@belay/relay-core";
-import { ManualClock } from "@belay/relay-core/testing";
+import { ManualClock, until } from "@belay/relay-core/testing";
 import { ForwardAdmission } from "../../src/forward/forward-admission.ts";
 import { forwardTcp } from "../../src/forward/forward-tcp.ts";
 import { OpenTurns } from "../../src/forward/open-turns.ts";
@@ -18,7 +18,6 @@ import { SessionRegistry } from "../../src/supervisors/session-registry.ts";
 import { FakeSupervisor } from "./fake-supervisor.ts";
 import { logLines } from "./log-lines.ts";
 import { MessageQueue } from "./message-queue.ts";
-import { until } from "./settled.ts";
 import { tempDir } from "./temp-dir.ts";
 import { testLimits } from "./test-limits.ts";
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { OutputStream } from "../../src/execs/exec-client.ts";
 import type { LogCursor, LogPiece } from "../../src/execs/log/log-cursor.ts";
 import type { OutputLog } from "../../src/execs/log/output-log.ts";
-import { integerBetween, seededRandom, seeds } from "../support/seeded-random.ts";
+import { integerBetween, seededRandom, seeds } from "@belay/relay-core/testing";
 import { FakeDisk } from "./fake-disk.ts";
 import { budgetOf, isAsWritten, isPending, logOf, write } from "./scene.ts";
 

@@ -9,7 +9,7 @@ import { runExec } from "../../../src/exec/run-exec.ts";
 import { durableScene, endSession, finish, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
 import type { ModelOptions } from "../../support/model-supervisor.ts";
-import { isSettled, settled, until } from "../../support/settled.ts";
+import { isSettled, settled, until } from "@belay/relay-core/testing";
 import { never } from "../../support/test-limits.ts";
 
 /** An ExecSandbox call, without the RPC. */

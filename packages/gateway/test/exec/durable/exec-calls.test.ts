@@ -14,7 +14,7 @@ import {
   start,
   wait,
 } from "../../support/exec-calls.ts";
-import { isSettled, rejection, settled } from "../../support/settled.ts";
+import { isSettled, rejection, settled } from "@belay/relay-core/testing";
 
 const stays = { command: { stays: true } };
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ExecInput } from "../../../src/exec/exec-input.ts";
 import { durableScene, endSession, finish, follow, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
-import { isSettled, rejection, settled, until } from "../../support/settled.ts";
+import { isSettled, rejection, settled, until } from "@belay/relay-core/testing";
 
 const stays = { stdout: "so far", stays: true };
 

@@ -9,7 +9,7 @@ import { followExec } from "../../../src/exec/durable/follow-exec.ts";
 import { durableScene, endSession, finish } from "../../support/durable-scene.ts";
 import { start } from "../../support/exec-calls.ts";
 import type { ModelOptions } from "../../support/model-supervisor.ts";
-import { rejection, settled, until } from "../../support/settled.ts";
+import { rejection, settled, until } from "@belay/relay-core/testing";
 import { never } from "../../support/test-limits.ts";
 
 const RequestSchema = ExecService.method.followExec.input;

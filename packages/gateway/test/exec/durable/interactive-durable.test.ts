@@ -5,7 +5,7 @@ import { durableScene, finish, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
 import { startInteractive } from "../../support/interactive-call.ts";
 import type { ModelOptions } from "../../support/model-supervisor.ts";
-import { settled, until } from "../../support/settled.ts";
+import { settled, until } from "@belay/relay-core/testing";
 
 const stays = { stdout: "so far", stays: true, afterStdin: { stdout: ", over" } };
 

@@ -4,7 +4,7 @@ import { BelayError, ExecState, ExecSpecSchema, StartExecRequestSchema } from "@
 import { describe, expect, it } from "vitest";
 import { durableScene, endSession, inTime } from "../../support/durable-scene.ts";
 import { cutAfter, frames, name, start } from "../../support/exec-calls.ts";
-import { rejection, until } from "../../support/settled.ts";
+import { rejection, until } from "@belay/relay-core/testing";
 
 const stays = { command: { stays: true } };
 

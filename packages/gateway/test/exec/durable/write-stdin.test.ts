@@ -4,7 +4,7 @@ import { writeStdin } from "../../../src/exec/durable/write-stdin.ts";
 import { durableScene, follow, inTime } from "../../support/durable-scene.ts";
 import type { DurableScene } from "../../support/durable-scene.ts";
 import { call, name, frames, start, write } from "../../support/exec-calls.ts";
-import { isSettled, rejection } from "../../support/settled.ts";
+import { isSettled, rejection } from "@belay/relay-core/testing";
 
 describe("WriteStdin", () => {
   const reads = { command: { afterStdin: { stdout: "done" }, stays: true } };
