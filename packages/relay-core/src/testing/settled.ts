@@ -1,6 +1,7 @@
 // settled.ts: waiting for facts: no time passes here, only turns of the event loop.
 
-const MAX_TURNS = 50_000;
+/** Some seconds: a fact may depend on a file or a socket, and a busy machine turns faster than it reads. */
+const MAX_TURNS = 1_000_000;
 
 /** Lets promise chains, ticks and immediates run to their end. */
 export async function settled(): Promise<void> {
