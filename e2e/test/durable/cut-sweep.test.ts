@@ -156,10 +156,14 @@ async function newWay(cut: CutAfter | undefined, { faults }: DeployedSupervisor)
 }
 
 describe.concurrent.each(places)("a durable exec that is cut %s", (place) => {
-  it.concurrent.each(directions)("runs once and loses nothing (%s)", async (direction) => {
-    const { planned, met } = await sweep(place, direction);
-    expect(planned).toBeGreaterThan(9);
-    // The rehearsal is only about right: acknowledgements come and go.
-    expect(met).toBeGreaterThan(planned * 0.6);
-  });
+  it.concurrent.each(directions)(
+    "runs once and loses nothing (%s)",
+    async (direction) => {
+      const { planned, met } = await sweep(place, direction);
+      expect(planned).toBeGreaterThan(9);
+      // The rehearsal is only about right: acknowledgements come and go.
+      expect(met).toBeGreaterThan(planned * 0.6);
+    },
+    90_000,
+  );
 });

@@ -1,4 +1,6 @@
 // The gateway is killed, and comes back, under durable execs: it owned none of them.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { BelayClient } from "@belay/client";
@@ -56,7 +58,7 @@ describe("a gateway that is killed under durable execs", () => {
     using openshell = deployment.client();
     const call = openshell.execSandbox({
       ...sandbox(),
-      command: ["sh", "-c", `${printLines(10)}; sleep 1; exit 4`],
+      command: ["sh", "-c", `${printLines(10)}; until [ -e go ]; do sleep 0.05; done; exit 4`],
     });
     const events = call[Symbol.asyncIterator]();
     await events.next();
@@ -68,11 +70,12 @@ describe("a gateway that is killed under durable execs", () => {
     // The killed gateway could say nothing; the sandbox knows the exec, which nobody has canceled.
     const [newest] = await client.list(sandbox());
     const exec = client.attach(newest!.sandboxId, newest!.execId);
+    await writeFile(join(deployment.supervisor().home, "go"), "");
     expectWhole(await followChecked(exec), 4, { stdout: bytesOf(10) });
   });
 
   it("keeps no timeout waiting: the supervisor has it", async () => {
-    const exec = await startScript("setsid sleep 300 & sleep 300", { timeoutMs: 1_000 });
+    const exec = await startScript("setsid sleep 300 & sleep 300", { timeoutMs: 2_000 });
     await waitForProcesses(markerOf(exec), 3);
     await deployment.stopGateway("SIGKILL");
     await waitUntilNoneLeft(markerOf(exec));

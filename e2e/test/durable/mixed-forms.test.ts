@@ -1,4 +1,6 @@
 // A supervisor that knows nothing of durable execs, beside one that does, on one gateway.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorDetailSchema } from "@belay/protocol";
@@ -35,13 +37,14 @@ describe("a plain supervisor beside a durable one", () => {
 
   it("has its exec lost with its connection, while the other's goes on", async () => {
     const client = deployment.client();
-    const script = "echo ready; sleep 1; echo over; exit 6";
+    const script = "echo ready; until [ -e go ]; do sleep 0.05; done; echo over; exit 6";
     await using durable = new ShellExec(client, sandbox("durable"), script);
     await using plain = new ShellExec(client, sandbox("plain"), script);
     await Promise.all([durable.ready(), plain.ready()]);
     await Promise.all(
       deployment.supervisors.map((one) => untilReconnected(one, () => one.faults.cut("rst"))),
     );
+    await writeFile(join(sandbox("durable").home, "go"), "");
     expectLost(await plain.result);
     expectExit(await durable.result, 6, "ready\nover\n");
   });

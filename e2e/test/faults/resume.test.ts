@@ -1,4 +1,6 @@
 // A lost connection is not a lost exec: forty of them run on through cuts, and their clients see a pause.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startDeployment } from "../../src/deployment.ts";
 import type { Deployment } from "../../src/deployment.ts";
@@ -25,7 +27,8 @@ it("forty execs give every byte and their true exit over four cut connections", 
   const supervisor = deployment.supervisor();
   const client = deployment.client();
   const stdin = Buffer.alloc(300_000, "0123456789\n");
-  const script = `${rounds}; sleep 0.05; done; echo ready; cat | wc -c; exit 9`;
+  const untilCut = "until [ -e cut ]; do sleep 0.2; done"; // however slow we are, none ends before
+  const script = `${rounds}; sleep 0.05; done; ${untilCut}; echo ready; cat | wc -c; exit 9`;
   const running = Array.from(
     { length: execs },
     () => new ShellExec(client, supervisor, script, { keep: false, request: { stdin } }),
@@ -34,6 +37,7 @@ it("forty execs give every byte and their true exit over four cut connections", 
   for (let cut = 0; cut < cuts; cut += 1) {
     await untilReconnected(supervisor, () => supervisor.faults.cut(cut % 2 === 0 ? "rst" : "fin"));
   }
+  await writeFile(join(supervisor.home, "cut"), "");
   for (const exec of running) {
     const result = await exec.result;
     expectExit(result, 9);
