@@ -1,6 +1,6 @@
 // summary.ts: a run in numbers. Pure; what the table, the JSON and the plot are made of.
 import type { Holdings } from "../adapters/adapter.ts";
-import type { Backstop } from "../adapters/lab-config.ts";
+import type { Backstop, ExecForm } from "../adapters/lab-config.ts";
 import type { FaultKind, Strike } from "../faults/fault.ts";
 import type { Finding, OracleCounts } from "../oracles/verdict.ts";
 import { noCounts } from "../oracles/verdict.ts";
@@ -11,6 +11,9 @@ import { upperBound95 } from "./rate-bound.ts";
 
 export interface RunFacts {
   adapter: string;
+  form: ExecForm;
+  /** Part of the execs that went through @belay/client. */
+  clientShare: number;
   seed: number;
   execs: number;
   sandboxes: number;
@@ -25,7 +28,8 @@ export interface FaultSummary {
   skipped: number;
   /** Execs that it was on the path of. */
   touched: number;
-  /** Of those: ended by an error that was not their caller's wish. */
+  /** Of those, that no other fault touched and no caller ended: told a true exit, or an error. */
+  completed: number;
   broken: number;
   /** For those that no other fault touched: how long after the fault the caller knew. */
   noticeMs: number[];
@@ -117,16 +121,26 @@ export function rerunCommand({ exec, strikes, view }: ExecResult, facts: RunFact
 function summarizeFaults({ results, strikes }: LabRun): Partial<Record<FaultKind, FaultSummary>> {
   const faults: Partial<Record<FaultKind, FaultSummary>> = {};
   const of = (kind: FaultKind) =>
-    (faults[kind] ??= { injected: 0, skipped: 0, touched: 0, broken: 0, noticeMs: [] });
+    (faults[kind] ??= {
+      injected: 0,
+      skipped: 0,
+      touched: 0,
+      completed: 0,
+      broken: 0,
+      noticeMs: [],
+    });
   for (const { fault, skipped } of strikes)
     of(fault.kind)[skipped === undefined ? "injected" : "skipped"]++;
   for (const result of results) {
     const { exec, view, strikes: touching } = result;
     for (const kind of new Set(touching.map(({ fault }) => fault.kind))) of(kind).touched++;
     const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
-    const broken = view.end.is !== "exit" && !(wished && view.end.is === "error");
     const cause = causeOf(touching);
-    if (!broken || cause === undefined) continue;
+    if (cause === undefined || (wished && view.end.is === "error")) continue;
+    if (view.end.is === "exit") {
+      if (result.findings.length === 0) of(cause.fault.kind).completed++;
+      continue;
+    }
     of(cause.fault.kind).broken++;
     of(cause.fault.kind).noticeMs.push(Math.round(view.endedMs - struckMs(result, cause)));
   }
