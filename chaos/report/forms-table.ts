@@ -22,22 +22,19 @@ export function formsTable(summaries: readonly Summary[]): string {
 }
 
 /**
- * Of the execs that a fault of this kind touched, no other fault did and no caller ended: how many were told
- * their true exit, of how many. The others were told an error.
+ * Of the execs that no caller ended, how many were told their true exit, of how many; the others were told
+ * an error. By kind: those that this fault touched and no other did. The last row has all that were touched.
  */
 export function formsRows(summaries: readonly Summary[]): string[][] {
-  const kinds = [...new Set(summaries.flatMap(({ faults }) => Object.keys(faults) as FaultKind[]))];
-  const cells = (ofKinds: readonly FaultKind[]) =>
-    summaries.map(({ faults }) => {
-      const all = ofKinds.flatMap((kind) => faults[kind] ?? []);
-      const completed = all.reduce((sum, fault) => sum + fault.completed, 0);
-      const broken = all.reduce((sum, fault) => sum + fault.broken, 0);
-      return `${completed} of ${completed + broken}`;
-    });
+  const kinds = new Set(summaries.flatMap(({ faults }) => Object.keys(faults) as FaultKind[]));
+  const cell = (ends: { completed: number; broken: number } | undefined) =>
+    ends === undefined ? "–" : `${ends.completed} of ${ends.completed + ends.broken}`;
   return [
     ["fault", ...summaries.map(nameOf)],
-    ...kinds.toSorted().map((kind) => [kind, ...cells([kind])]),
-    ["all", ...cells(kinds)],
+    ...[...kinds]
+      .toSorted()
+      .map((kind) => [kind, ...summaries.map(({ faults }) => cell(faults[kind]))]),
+    ["any, alone or not", ...summaries.map(({ touchedEnds }) => cell(touchedEnds))],
   ];
 }
 

@@ -23,6 +23,8 @@ export interface RunFacts {
   command: string;
 }
 
+type TouchedEnd = "completed" | "broken";
+
 export interface FaultSummary {
   injected: number;
   skipped: number;
@@ -52,6 +54,8 @@ export interface Summary extends RunFacts {
   errors: Record<string, number>;
   bytesChecked: number;
   touchedExecs: number;
+  /** Of those, that no caller ended: told a true exit, or an error. */
+  touchedEnds: Record<TouchedEnd, number>;
   faults: Partial<Record<FaultKind, FaultSummary>>;
   failures: Failure[];
   leaks: Finding[];
@@ -89,6 +93,11 @@ export function summarize(facts: RunFacts, run: LabRun): Summary {
       0,
     ),
     touchedExecs: results.filter(({ strikes }) => strikes.length > 0).length,
+    touchedEnds: {
+      completed: 0,
+      broken: 0,
+      ...countBy(results, (one) => (one.strikes.length > 0 ? touchedEnd(one) : undefined)),
+    },
     faults: summarizeFaults(run),
     failures: results
       .filter(({ findings }) => findings.length > 0)
@@ -132,19 +141,23 @@ function summarizeFaults({ results, strikes }: LabRun): Partial<Record<FaultKind
   for (const { fault, skipped } of strikes)
     of(fault.kind)[skipped === undefined ? "injected" : "skipped"]++;
   for (const result of results) {
-    const { exec, view, strikes: touching } = result;
+    const { view, strikes: touching } = result;
     for (const kind of new Set(touching.map(({ fault }) => fault.kind))) of(kind).touched++;
-    const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
     const cause = causeOf(touching);
-    if (cause === undefined || (wished && view.end.is === "error")) continue;
-    if (view.end.is === "exit") {
-      if (result.findings.length === 0) of(cause.fault.kind).completed++;
-      continue;
-    }
-    of(cause.fault.kind).broken++;
+    const end = touchedEnd(result);
+    if (cause === undefined || end === undefined) continue;
+    of(cause.fault.kind)[end]++;
+    if (end === "completed") continue;
     of(cause.fault.kind).noticeMs.push(Math.round(view.endedMs - struckMs(result, cause)));
   }
   return faults;
+}
+
+/** Undefined of what its caller ended, and of an exit at which something was found. */
+function touchedEnd({ exec, view, findings }: ExecResult): TouchedEnd | undefined {
+  const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
+  if (view.end.is === "exit") return findings.length === 0 ? "completed" : undefined;
+  return wished && view.end.is === "error" ? undefined : "broken";
 }
 
 /**

@@ -9,7 +9,7 @@ import { runTable } from "../report/table.ts";
 import { timeline } from "../report/timeline.ts";
 import { judge } from "../oracles/judge.ts";
 import type { Evidence } from "../oracles/judge.ts";
-import { evidence, exec, strike, withError } from "./support/evidence.ts";
+import { evidence, exec, fault, strike, withError } from "./support/evidence.ts";
 
 const holdings: Holdings = {
   name: "gateway",
@@ -127,7 +127,12 @@ describe("the forms beside each other", () => {
   const canceled = { exec: { ...exec, caller: { cancelAfterMs: 5 } }, ...struck };
   const plain = summarize(
     { ...facts, form: "plain" },
-    run(withError({}, struck), evidence(struck), withError({ callersOwn: true }, canceled)),
+    run(
+      withError({}, struck),
+      withError({}, { strikes: [strike, { ...strike, fault: { ...fault, kind: "delay" } }] }),
+      evidence(struck),
+      withError({ callersOwn: true }, canceled),
+    ),
   );
   const durable = summarize(facts, run(evidence(struck), evidence(struck), evidence()));
 
@@ -135,12 +140,13 @@ describe("the forms beside each other", () => {
     expect(formsRows([plain, durable])).toEqual([
       ["fault", "plain", "durable"],
       ["cut", "1 of 2", "2 of 2"],
-      ["all", "1 of 2", "2 of 2"],
+      ["delay", "0 of 0", "–"],
+      ["any, alone or not", "1 of 3", "2 of 2"],
     ]);
   });
 
   it("show the errors of each, and are told as one text", () => {
-    expect(errorRows([plain, durable])).toContainEqual(["relay_lost / unknown", "2", "0"]);
+    expect(errorRows([plain, durable])).toContainEqual(["relay_lost / unknown", "3", "0"]);
     expect(formsTable([plain, durable])).toMatch(/cut +1 of 2 +2 of 2/);
   });
 });
