@@ -149,8 +149,12 @@ export default defineConfig({
       // The lab judges from outside: what it shared with the programs it would also get wrong with them.
       files: ["chaos/**"],
       rules: restrictImports(...byNameOnly, {
-        group: ["@belay/*", "!@belay/e2e", "!@belay/protocol", "!@belay/relay-core"],
-        message: "chaos may import e2e, protocol, relay-core of our packages.",
+        group: [
+          "@belay/*",
+          "@belay/*/**",
+          ...["e2e", "protocol", "relay-core", "client", "client/node"].map((p) => `!@belay/${p}`),
+        ],
+        message: "chaos may import e2e, protocol, relay-core, client of our packages.",
       }),
     },
   ],

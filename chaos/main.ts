@@ -4,16 +4,20 @@ import { parseArgs } from "node:util";
 import { startBelay } from "./adapters/belay.ts";
 import { startOpenSsh } from "./adapters/open-ssh.ts";
 import { backstops, configForControl, labConfigFor } from "./adapters/lab-config.ts";
-import type { Backstop } from "./adapters/lab-config.ts";
+import type { Backstop, ExecForm } from "./adapters/lab-config.ts";
 import { everyFault } from "./faults/schedule.ts";
 import { defaultWorkLimits, everyWork, smallWorkLimits } from "./work/plan.ts";
 import { isClean, summarize } from "./report/summary.ts";
-import type { RunFacts } from "./report/summary.ts";
+import type { RunFacts, Summary } from "./report/summary.ts";
+import { formsTable, waysOfForms } from "./report/forms-table.ts";
 import { runTable } from "./report/table.ts";
 import { timeline } from "./report/timeline.ts";
 import { controlTable, planControl, runControls } from "./run/controls.ts";
 import { defaultFaultRate, onlyExec, planRun } from "./run/plan-run.ts";
 import { runLab } from "./run/run-lab.ts";
+
+/** Both ways meet the same faults, so that each is judged beside the other. */
+const defaultClientShare = 0.3;
 
 const usage = `npm run chaos -- [options]
   --execs N        execs in all (default 500)
@@ -23,6 +27,9 @@ const usage = `npm run chaos -- [options]
   --json FILE      writes the whole result
   --without B,…    switches backstops off: ${backstops.join(", ")};
                    with one alone, the run has the faults that it is there for, and must find hangs
+  --form F         how supervisors run what ExecSandbox asks for: durable (default) or plain
+  --client-share R part of the execs that go through @belay/client (default ${defaultClientShare}; 0 in the plain form)
+  --compare-forms  the same run three times: plain, durable, and durable through the client
   --controls       each backstop's faults, with it and without it
   --faults K,…     only these faults; "none" for none
   --fault-rate R   part of the execs that a fault is aimed at (default 0.1)
@@ -42,6 +49,9 @@ const { values } = parseArgs({
     lanes: { type: "string", default: "2" },
     json: { type: "string" },
     without: { type: "string", default: "" },
+    form: { type: "string" },
+    "client-share": { type: "string" },
+    "compare-forms": { type: "boolean", default: false },
     controls: { type: "boolean", default: false },
     faults: { type: "string", default: "" },
     "fault-rate": { type: "string", default: String(defaultFaultRate) },
@@ -63,14 +73,40 @@ if (values.help) {
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 // Nothing is left to wait for by now. But Node, when it ends by itself, waits without end, and with all of a
 // core, for sockets that it lost track of (node::Environment::CleanupHandles; 7 of them after 6,400 execs).
-process.exit(values.controls ? await controls() : await run());
+process.exit(
+  values.controls ? await controls() : values["compare-forms"] ? await compare() : await run(),
+);
 
 async function run(): Promise<number> {
+  const form = formOf(values.form) ?? "durable";
+  const share = values["client-share"] ?? (form === "plain" ? "0" : String(defaultClientShare));
+  if (form === "plain" && share !== "0") refuse("the client needs the durable form");
+  const summary = await runOnce(form, Number(share));
+  console.log(runTable(summary));
+  await writeJson(summary);
+  return isClean(summary) ? 0 : 1;
+}
+
+async function compare(): Promise<number> {
+  const summaries: Summary[] = [];
+  for (const { form, clientShare } of waysOfForms) {
+    const summary = await runOnce(form, clientShare);
+    console.log(runTable(summary));
+    summaries.push(summary);
+  }
+  console.log(formsTable(summaries));
+  await writeJson(summaries);
+  return summaries.every(isClean) ? 0 : 1;
+}
+
+async function runOnce(form: ExecForm, clientShare: number): Promise<Summary> {
   const without = new Set(list(values.without).map(backstop));
   const [alone] = without.size === 1 ? without : [];
   const [seed, execs, lanes] = [whole("seed"), whole("execs"), whole("lanes")];
-  const forAll = labConfigFor(whole("sandboxes") * lanes);
-  const config = alone === undefined ? forAll : configForControl(alone);
+  const config =
+    alone === undefined
+      ? labConfigFor(whole("sandboxes") * lanes, form)
+      : configForControl(alone, formOf(values.form));
   const sandboxes = values.only === undefined ? whole("sandboxes") : 1;
   const work = mixOf(list(values.work), everyWork, "work");
   const faults = mixOf(list(values.faults), everyFault, "faults");
@@ -82,20 +118,23 @@ async function run(): Promise<number> {
           config,
           ...(faults && { faults }),
           ...(work && { work }),
+          clientShare,
           faultRate: Number(values["fault-rate"]),
           workLimits: values.small ? smallWorkLimits : defaultWorkLimits,
         })
-      : planControl(alone, size);
+      : planControl(alone, size, config);
   const { only } = values;
   const planned = only === undefined ? plan : onlyExec(plan, Number(only), strikes());
   const facts: RunFacts = {
     adapter: values.adapter,
+    form: config.form,
+    clientShare,
     seed,
     execs,
     sandboxes,
     lanes,
     without: [...without],
-    command: command(),
+    command: command(form, clientShare),
   };
 
   let [failures, judged, lastTold] = [0, 0, performance.now()];
@@ -123,22 +162,25 @@ async function run(): Promise<number> {
       if (shown || only !== undefined) console.error(`${timeline(result, logs, facts)}\n`);
     },
   });
-  const summary = summarize(facts, outcome);
-  console.log(runTable(summary));
+  return summarize(facts, outcome);
+}
+
+async function writeJson(result: unknown): Promise<void> {
   if (values.json !== undefined)
-    await writeFile(values.json, `${JSON.stringify(summary, null, 1)}\n`);
-  return isClean(summary) ? 0 : 1;
+    await writeFile(values.json, `${JSON.stringify(result, null, 1)}\n`);
 }
 
 async function controls(): Promise<number> {
+  const form = formOf(values.form);
   const rows = await runControls({
+    ...(form && { form }),
     seed: whole("seed"),
     backstops,
     sandboxes: 3,
     onProgress: (text) => console.error(`# ${text}`),
   });
   console.log(controlTable(rows));
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 1)}\n`);
+  await writeJson(rows);
   return rows.every(({ hungWith, hungWithout }) => hungWith === 0 && hungWithout > 0) ? 0 : 1;
 }
 
@@ -155,6 +197,11 @@ function list(text: string): string[] {
 function backstop(name: string): Backstop {
   const known = backstops.find((each) => each === name);
   return known ?? refuse(`--without ${name} is none of ${backstops.join(", ")}`);
+}
+
+function formOf(name: string | undefined): ExecForm | undefined {
+  if (name === undefined || name === "plain" || name === "durable") return name;
+  return refuse(`--form ${name} is neither durable nor plain`);
 }
 
 /** Of all kinds, those that were named. */
@@ -181,12 +228,13 @@ function strikes(): { id: number; afterMs: number }[] {
 }
 
 /** What makes the same plan again. */
-function command(): string {
+function command(form: ExecForm, clientShare: number): string {
   const { execs, seed, sandboxes, lanes, without, faults, work, small, adapter } = values;
   const faultRate = values["fault-rate"];
   const more = [
     ...(lanes === "2" ? [] : [`--lanes ${lanes}`]),
     ...(adapter === "belay" ? [] : [`--adapter ${adapter}`]),
+    ...(form === "durable" ? [`--client-share ${clientShare}`] : [`--form ${form}`]),
     ...(without === "" ? [] : [`--without ${without}`]),
     ...(faults === "" ? [] : [`--faults ${faults}`]),
     ...(faultRate === String(defaultFaultRate) ? [] : [`--fault-rate ${faultRate}`]),

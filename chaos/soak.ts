@@ -13,7 +13,7 @@ import { timeline } from "./report/timeline.ts";
 import { callExec, judgeExec, sideFolderOf } from "./run/run-exec.ts";
 import type { RunExecDeps } from "./run/run-exec.ts";
 import { StrikeLog } from "./run/strike-log.ts";
-import { planExec, plannedMs } from "./work/plan.ts";
+import { planExec, plannedMs, viaOf } from "./work/plan.ts";
 import type { PlannedExec, WorkMix } from "./work/plan.ts";
 
 const { values } = parseArgs({
@@ -44,6 +44,8 @@ const work: WorkMix = {
 };
 const workLimits = { maxOutputBytes: 4 * 1024 * 1024, maxStdinBytes: 256 * 1024, maxSeconds: 60 };
 /** One exec of so many is struck; one of so many strikes everyone. */
+/** Of the execs, through @belay/client. */
+const clientShare = 0.3;
 const faultRates = { rate: 0.2, globalRate: 0.001 };
 
 // An exit, unlike the default of these signals, ends what the lab has started as well.
@@ -80,10 +82,7 @@ process.exit();
 
 async function runAgent(sandbox: number, deps: RunExecDeps): Promise<void> {
   while (performance.now() < endAtMs) {
-    const exec = within(
-      planExec(seed, nextExec++, sandbox, work, workLimits),
-      endAtMs - performance.now(),
-    );
+    const exec = within(planned(sandbox), endAtMs - performance.now());
     const faults = planFaults(seed, [exec], {
       ...faultRates,
       mix: everyFault,
@@ -109,6 +108,11 @@ async function runAgent(sandbox: number, deps: RunExecDeps): Promise<void> {
     await rm(sideFolderOf(exec, deps), { recursive: true, force: true });
     deps.strikes.forget(performance.now() - 120_000);
   }
+}
+
+function planned(sandbox: number): PlannedExec {
+  const n = nextExec++;
+  return { ...planExec(seed, n, sandbox, work, workLimits), via: viaOf(seed, n, clientShare) };
 }
 
 /** What begins late does not last long; the mix stays what it is, so that the last minute is like the others. */

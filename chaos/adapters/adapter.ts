@@ -24,6 +24,8 @@ export type CallerEnd =
       /** Whether the caller's own side broke (its connection, its cancel, its deadline): then nobody
        * could say more, and the caller knows that it does not know. */
       callersOwn: boolean;
+      /** The caller was told as well that nothing of the exec lives, nor will. */
+      allGone?: boolean;
       message: string;
     }
   | { is: "hung" };
@@ -98,6 +100,8 @@ export interface Adapter extends AsyncDisposable {
   strike(fault: Fault, sandbox: number, note: (text: string) => void): Promise<void>;
   /** @param options.skipSilent leaves out what does not answer, instead of failing. */
   holdings(options?: { skipSilent?: boolean }): Promise<Holdings[]>;
+  /** Resolves when what was kept ready for a next exec has been let go. */
+  rest(): Promise<void>;
   /** Things that are open by the system's own count, such as relays. Empty where it does not count. */
   gauges(): Promise<Record<string, number>>;
   /** Lines about a sandbox (and about everyone) in that time. */

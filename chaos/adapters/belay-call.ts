@@ -2,15 +2,14 @@
 // makes it: with a PING of its own, and with an honest "unknown" when its own connection is gone.
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { PinnedConnection, sleepMs } from "@belay/e2e";
+import { PinnedConnection } from "@belay/e2e";
 import { OpenShell } from "@belay/protocol";
 import type { ExecSandboxEvent } from "@belay/protocol";
 import { systemClock, watchLiveness } from "@belay/relay-core";
 import type { LivenessLimits } from "@belay/relay-core";
-import { StreamCheck } from "../oracles/stream-check.ts";
-import { patternStreamOf } from "../work/command.ts";
 import type { Call, CallerEnd, CallerView, CallInit } from "./adapter.ts";
 import { callerError } from "./caller-error.ts";
+import { Received } from "./received.ts";
 
 export interface BelayCallOptions {
   url: string;
@@ -25,10 +24,8 @@ export class BelayCall implements Call {
   readonly #init: CallInit;
   readonly #options: BelayCallOptions;
   readonly #abort = new AbortController();
-  readonly #checks;
-  readonly #violations: string[] = [];
+  readonly #received: Received;
   #hung = false;
-  lastMessageMs = 0;
   #wished: "caller_cancel" | undefined;
   #exit: Extract<CallerEnd, { is: "exit" }> | undefined;
   #execId: string | undefined;
@@ -36,12 +33,12 @@ export class BelayCall implements Call {
   constructor(init: CallInit, options: BelayCallOptions) {
     this.#init = init;
     this.#options = options;
-    const { work } = init.exec;
-    this.#checks = {
-      stdout: new StreamCheck(work.seed, patternStreamOf(work, "stdout")),
-      stderr: new StreamCheck(work.seed, patternStreamOf(work, "stderr")),
-    };
+    this.#received = new Received(init.exec);
     this.view = this.#run();
+  }
+
+  get lastMessageMs(): number {
+    return this.#received.lastMessageMs;
   }
 
   giveUp(): void {
@@ -83,8 +80,8 @@ export class BelayCall implements Call {
       endedMs,
       end: this.#hung ? { is: "hung" } : end,
       lastMessageMs: this.lastMessageMs,
-      streams: { stdout: this.#stream("stdout"), stderr: this.#stream("stderr") },
-      violations: this.#violations,
+      streams: this.#received.streams(),
+      violations: this.#received.violations,
       ...(this.#execId !== undefined && { execId: this.#execId }),
     };
   }
@@ -96,26 +93,25 @@ export class BelayCall implements Call {
       sessionManager: connection,
       readMaxBytes: 4 * 1024 * 1024,
     });
-    const { timeoutSeconds = 0, deadlineMs, readDelayMs, pauseMs } = exec.caller;
+    const { timeoutSeconds = 0, deadlineMs } = exec.caller;
     const events = createClient(OpenShell, transport).execSandbox(
       { sandboxId: this.#options.sandboxId, command, environment, stdin: input, timeoutSeconds },
       { signal: this.#abort.signal, ...(deadlineMs !== undefined && { timeoutMs: deadlineMs }) },
     );
-    let messages = 0;
     for await (const event of events) {
       this.#take(event);
-      if (messages++ === 0 && pauseMs !== undefined) await sleepMs(pauseMs);
-      if (readDelayMs !== undefined) await sleepMs(readDelayMs);
+      await this.#received.pace();
     }
   }
 
   #take({ payload }: ExecSandboxEvent): void {
-    this.lastMessageMs = performance.now();
-    if (this.#exit !== undefined) this.#violations.push(`${payload.case} after the exit`);
+    const { violations } = this.#received;
+    this.#received.message();
+    if (this.#exit !== undefined) violations.push(`${payload.case} after the exit`);
     switch (payload.case) {
       case "stdout":
       case "stderr":
-        return this.#checks[payload.case].push(payload.value.data);
+        return this.#received.output(payload.case, payload.value.data);
       case "exit": {
         const { exitCode, signal, reason, outputIncomplete, execId } = payload.value;
         this.#execId = execId;
@@ -129,14 +125,14 @@ export class BelayCall implements Call {
         return;
       }
       case undefined:
-        return void this.#violations.push("an event without payload");
+        return void violations.push("an event without payload");
       default:
         payload satisfies never;
     }
   }
 
   #endedWithout(): CallerEnd {
-    this.#violations.push("ended OK without an exit");
+    this.#received.violations.push("ended OK without an exit");
     return {
       is: "error",
       kind: "ok_without_exit",
@@ -153,7 +149,7 @@ export class BelayCall implements Call {
       connectionGone,
       exited: this.#exit !== undefined,
     });
-    this.#violations.push(...violations);
+    this.#received.violations.push(...violations);
     this.#execId ??= execId;
     return end;
   }
@@ -166,10 +162,5 @@ export class BelayCall implements Call {
       this.#abort.abort();
     });
     return () => timer.cancel();
-  }
-
-  #stream(name: "stdout" | "stderr") {
-    const check = this.#checks[name];
-    return { receivedBytes: check.receivedBytes, differences: check.finish() };
   }
 }

@@ -6,6 +6,7 @@ import { killMarked, sleepMs } from "@belay/e2e";
 import type { BelayProcess, FaultProxy } from "@belay/e2e";
 import { globalFaults } from "../faults/fault.ts";
 import type { Fault } from "../faults/fault.ts";
+import { noticeMs } from "../oracles/bounds.ts";
 import { boxMarker } from "../work/markers.ts";
 import type { BelayAdapter } from "./belay.ts";
 
@@ -80,7 +81,10 @@ async function injectAndHeal(
     case "session-stuck":
       return await whileOn((on) => belay.command(sandbox, { op: "stick", on }));
     case "ssh-wedge":
-      return await whileOn((on) => belay.command(sandbox, { op: "wedge-ssh", on }));
+      await whileOn((on) => belay.command(sandbox, { op: "wedge-ssh", on }));
+      // A connection that execs share stays wedged, for those to come as well, until it is found out.
+      if (belay.config.form === "durable") await sleepMs(noticeMs("ssh-wedge", belay.config));
+      return;
     case "close-swallowed":
       return await whileOn((on) => belay.command(sandbox, { op: "swallow", what: "close", on }));
     case "exit-status-swallowed":

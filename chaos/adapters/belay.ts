@@ -8,6 +8,7 @@ import type { BelayProcess, Deployment, DeployedSupervisor, FaultProxy, LogLine 
 import type { Fault, FaultKind } from "../faults/fault.ts";
 import type { Adapter, Call, CallInit, Holdings, LogEntry } from "./adapter.ts";
 import { BelayCall } from "./belay-call.ts";
+import { ClientCall } from "./client-call.ts";
 import { strikeBelay } from "./belay-strikes.ts";
 import { catches, holdingsOf } from "./holdings.ts";
 import { gatewayArgs, supervisorArgs } from "./lab-config.ts";
@@ -106,14 +107,18 @@ export class BelayAdapter implements Adapter {
   call(init: CallInit): Call {
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = this.config;
     const off = this.#options.without.has("keepalive");
-    return new BelayCall(init, {
+    const options = {
       url: this.clientProxy(init.exec.sandbox).url,
       sandboxId: this.supervisor(init.exec.sandbox).sandboxId,
       keepalive: {
         probeEveryMs: off ? 0 : keepaliveIntervalMs,
         deadAfterMs: off ? 0 : keepaliveIntervalMs + keepaliveTimeoutMs,
       },
-    });
+      config: this.config,
+    };
+    return init.exec.via === "client"
+      ? new ClientCall(init, options)
+      : new BelayCall(init, options);
   }
 
   supports(_kind: FaultKind): boolean {
@@ -219,6 +224,11 @@ export class BelayAdapter implements Adapter {
       }
     }
     return all;
+  }
+
+  async rest(): Promise<void> {
+    const isQuiet = async () => (await this.gauges())["belay_relays"] === 0;
+    await poll("the shared connections to be let go", isQuiet, { limitMs: 15_000, everyMs: 100 });
   }
 
   async gauges(): Promise<Record<string, number>> {

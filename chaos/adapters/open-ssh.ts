@@ -125,6 +125,10 @@ class OpenSshAdapter implements Adapter {
     return Promise.resolve([]);
   }
 
+  rest(): Promise<void> {
+    return Promise.resolve();
+  }
+
   gauges(): Promise<Record<string, number>> {
     return Promise.resolve({});
   }

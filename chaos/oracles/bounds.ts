@@ -1,6 +1,6 @@
 // bounds.ts: how long an exec may take by what the configuration promises. Past it, it counts as hung,
 // even if something else should end it later.
-import { exitDrainMs } from "../adapters/lab-config.ts";
+import { clientLimits, exitDrainMs, reachMs } from "../adapters/lab-config.ts";
 import type { LabConfig } from "../adapters/lab-config.ts";
 import type { FaultKind, Strike } from "../faults/fault.ts";
 import type { PlannedExec } from "../work/plan.ts";
@@ -51,24 +51,41 @@ export function limitMs(
   config: LabConfig,
   { isRunning }: { isRunning: boolean },
 ): number {
-  const { work, caller, plannedMs } = exec;
-  // A timeout, a cancel or a deadline can only make it shorter, by its own end.
-  const endMs =
-    caller.timeoutSeconds === undefined ? 0 : config.terminationGraceMs + config.killWaitMs;
+  const { work, plannedMs } = exec;
+  const endMs = ownEndMs(exec, config);
   const quietMs = exitDrainMs + config.postExitWaitMs;
   const limit = plannedMs + endMs + quietMs + config.slackMs;
   if (strikes.length === 0) return limit;
 
   // Each wait on the way to a running command has its bound, and a fault may use all of them up.
-  const { sessionWaitMs, relayWaitMs, sshReadyMs, execStartMs } = config;
-  const startMs = isRunning ? 0 : sessionWaitMs + relayWaitMs + sshReadyMs + execStartMs;
+  const startMs = isRunning ? 0 : reachMs(config);
   const bytes = work.stdoutBytes + work.stderrBytes + work.stdinBytes;
-  const notice = Math.max(...strikes.map(({ fault }) => noticeMs(fault.kind, config)));
-  const standstill = strikes.reduce(
-    (sum, { fault }) => sum + standstillMs(fault, bytes, config),
-    0,
-  );
-  return limit + startMs + notice + standstill;
+  const notices = strikes.map(({ fault }) => noticeMs(fault.kind, config));
+  const lost = sum(strikes.map(({ fault }) => pauseMs(fault.kind, exec, config)));
+  // What ends the exec is noticed once; of what only makes it pause, each.
+  const notice = lost > 0 ? sum(notices) : Math.max(...notices);
+  const standstill = sum(strikes.map(({ fault }) => standstillMs(fault, bytes, config)));
+  return limit + startMs + notice + standstill + lost;
+}
+
+/** A timeout, a cancel or a deadline can only make it shorter, by its own end. */
+function ownEndMs({ caller, via }: PlannedExec, config: LabConfig): number {
+  if (caller.timeoutSeconds !== undefined) return config.terminationGraceMs + config.killWaitMs;
+  const wished = caller.cancelAfterMs !== undefined || caller.deadlineMs !== undefined;
+  return wished && via === "client" ? clientLimits(config).cancelMs : 0;
+}
+
+/** For how long a way that this fault has broken is looked for at most, once that is known. */
+function pauseMs(kind: FaultKind, { via }: PlannedExec, config: LabConfig): number {
+  if (config.form === "plain" || kind === "delay" || kind === "throttle") return 0;
+  const { resumeWindowMs } = config;
+  if (via === "exec-sandbox") return resumeWindowMs;
+  // Its last try begins within the client's window, and is the gateway's whole search.
+  return clientLimits(config).resumeWindowMs + reachMs(config) + resumeWindowMs;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** For how long a fault may keep an exec from getting on that it does not end. */
@@ -98,7 +115,7 @@ export function survivorGraceMs(strikes: readonly Strike[], config: LabConfig): 
   const endMs = config.terminationGraceMs + config.killWaitMs;
   const sides = config.keepaliveIntervalMs + config.keepaliveTimeoutMs;
   const notice = Math.max(sides, 0, ...strikes.map(({ fault }) => noticeMs(fault.kind, config)));
-  const standstill = strikes.reduce((sum, { fault }) => sum + fault.durationMs, 0);
+  const standstill = sum(strikes.map(({ fault }) => fault.durationMs));
   if (strikes.length === 0) return 2 * endMs + config.slackMs;
   return notice + standstill + config.orphanWindowMs + 2 * endMs + config.slackMs;
 }

@@ -6,7 +6,11 @@ import type { Finding } from "./verdict.ts";
 type CallerError = Extract<CallerEnd, { is: "error" }>;
 
 export function judgeError(evidence: Evidence, error: CallerError): Finding[] {
-  return [...judgeCause(evidence, error), ...judgeOutcome(evidence, error)];
+  return [
+    ...judgeCause(evidence, error),
+    ...judgeOutcome(evidence, error),
+    ...judgeCancel(evidence, error),
+  ];
 }
 
 function judgeCause({ exec, strikes }: Evidence, error: CallerError): Finding[] {
@@ -46,6 +50,20 @@ function judgeOutcome({ recorded }: Evidence, { kind, outcome }: CallerError): F
     default:
       return lied(`${kind}: told the outcome ${outcome}, which is none`);
   }
+}
+
+/** A cancel that was confirmed, and one that nobody wished for. */
+function judgeCancel({ exec, recorded, aliveAtEnd }: Evidence, error: CallerError): Finding[] {
+  const { cancelAfterMs, deadlineMs } = exec.caller;
+  const wished = cancelAfterMs !== undefined || deadlineMs !== undefined;
+  // Of ExecSandbox a client that is gone is a cancel; through the client it has to be asked for.
+  if (exec.via === "client" && error.kind === "canceled" && !wished)
+    return lied(`told ${error.kind}, and nobody canceled it`);
+  if (error.allGone !== true) return [];
+  const left = new Set(recorded.end === undefined ? [] : recorded.leftBehind);
+  const alive = aliveAtEnd.filter((pid) => !left.has(pid));
+  if (alive.length === 0) return [];
+  return lied(`${error.kind}: told that all is gone, but pids ${alive.join(", ")} were alive`);
 }
 
 function lied(detail: string): Finding[] {

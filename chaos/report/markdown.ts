@@ -1,7 +1,8 @@
-// markdown.ts: a run's result as the tables of docs/reliability.md:
+// markdown.ts: a run's result, or that of --compare-forms, as the tables of docs/reliability.md:
 //   node chaos/report/markdown.ts RESULT.json
 import { readFile } from "node:fs/promises";
 import { oracles } from "../oracles/verdict.ts";
+import { errorRows, formsRows } from "./forms-table.ts";
 import type { Summary } from "./summary.ts";
 import { faultRows } from "./table.ts";
 
@@ -22,6 +23,10 @@ export function markdown(summary: Summary): string {
   ].join("\n");
 }
 
+export function formsMarkdown(summaries: readonly Summary[]): string {
+  return [table(formsRows(summaries)), table(errorRows(summaries))].join("\n");
+}
+
 function counts(of: Record<string, number>): string[][] {
   return Object.entries(of).map(([key, count]) => [key, String(count)]);
 }
@@ -35,5 +40,6 @@ function table([head = [], ...body]: string[][]): string {
 if (import.meta.main) {
   const [from] = process.argv.slice(2);
   if (from === undefined) throw new Error("usage: markdown.ts RESULT.json");
-  console.log(markdown(JSON.parse(await readFile(from, "utf8")) as Summary));
+  const result = JSON.parse(await readFile(from, "utf8")) as Summary | Summary[];
+  console.log(Array.isArray(result) ? formsMarkdown(result) : markdown(result));
 }

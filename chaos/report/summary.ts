@@ -1,6 +1,6 @@
 // summary.ts: a run in numbers. Pure; what the table, the JSON and the plot are made of.
 import type { Holdings } from "../adapters/adapter.ts";
-import type { Backstop } from "../adapters/lab-config.ts";
+import type { Backstop, ExecForm } from "../adapters/lab-config.ts";
 import type { FaultKind, Strike } from "../faults/fault.ts";
 import type { Finding, OracleCounts } from "../oracles/verdict.ts";
 import { noCounts } from "../oracles/verdict.ts";
@@ -11,6 +11,9 @@ import { upperBound95 } from "./rate-bound.ts";
 
 export interface RunFacts {
   adapter: string;
+  form: ExecForm;
+  /** Part of the execs that went through @belay/client. */
+  clientShare: number;
   seed: number;
   execs: number;
   sandboxes: number;
@@ -20,12 +23,15 @@ export interface RunFacts {
   command: string;
 }
 
+type TouchedEnd = "completed" | "broken";
+
 export interface FaultSummary {
   injected: number;
   skipped: number;
   /** Execs that it was on the path of. */
   touched: number;
-  /** Of those: ended by an error that was not their caller's wish. */
+  /** Of those, that no other fault touched and no caller ended: told a true exit, or an error. */
+  completed: number;
   broken: number;
   /** For those that no other fault touched: how long after the fault the caller knew. */
   noticeMs: number[];
@@ -48,6 +54,8 @@ export interface Summary extends RunFacts {
   errors: Record<string, number>;
   bytesChecked: number;
   touchedExecs: number;
+  /** Of those, that no caller ended: told a true exit, or an error. */
+  touchedEnds: Record<TouchedEnd, number>;
   faults: Partial<Record<FaultKind, FaultSummary>>;
   failures: Failure[];
   leaks: Finding[];
@@ -85,6 +93,11 @@ export function summarize(facts: RunFacts, run: LabRun): Summary {
       0,
     ),
     touchedExecs: results.filter(({ strikes }) => strikes.length > 0).length,
+    touchedEnds: {
+      completed: 0,
+      broken: 0,
+      ...countBy(results, (one) => (one.strikes.length > 0 ? touchedEnd(one) : undefined)),
+    },
     faults: summarizeFaults(run),
     failures: results
       .filter(({ findings }) => findings.length > 0)
@@ -117,20 +130,34 @@ export function rerunCommand({ exec, strikes, view }: ExecResult, facts: RunFact
 function summarizeFaults({ results, strikes }: LabRun): Partial<Record<FaultKind, FaultSummary>> {
   const faults: Partial<Record<FaultKind, FaultSummary>> = {};
   const of = (kind: FaultKind) =>
-    (faults[kind] ??= { injected: 0, skipped: 0, touched: 0, broken: 0, noticeMs: [] });
+    (faults[kind] ??= {
+      injected: 0,
+      skipped: 0,
+      touched: 0,
+      completed: 0,
+      broken: 0,
+      noticeMs: [],
+    });
   for (const { fault, skipped } of strikes)
     of(fault.kind)[skipped === undefined ? "injected" : "skipped"]++;
   for (const result of results) {
-    const { exec, view, strikes: touching } = result;
+    const { view, strikes: touching } = result;
     for (const kind of new Set(touching.map(({ fault }) => fault.kind))) of(kind).touched++;
-    const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
-    const broken = view.end.is !== "exit" && !(wished && view.end.is === "error");
     const cause = causeOf(touching);
-    if (!broken || cause === undefined) continue;
-    of(cause.fault.kind).broken++;
+    const end = touchedEnd(result);
+    if (cause === undefined || end === undefined) continue;
+    of(cause.fault.kind)[end]++;
+    if (end === "completed") continue;
     of(cause.fault.kind).noticeMs.push(Math.round(view.endedMs - struckMs(result, cause)));
   }
   return faults;
+}
+
+/** Undefined of what its caller ended, and of an exit at which something was found. */
+function touchedEnd({ exec, view, findings }: ExecResult): TouchedEnd | undefined {
+  const wished = exec.caller.cancelAfterMs !== undefined || exec.caller.deadlineMs !== undefined;
+  if (view.end.is === "exit") return findings.length === 0 ? "completed" : undefined;
+  return wished && view.end.is === "error" ? undefined : "broken";
 }
 
 /**

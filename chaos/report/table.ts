@@ -4,10 +4,11 @@ import { quantile } from "./summary.ts";
 import type { Summary } from "./summary.ts";
 
 export function runTable(summary: Summary): string {
-  const { adapter, execs, sandboxes, seed, without, tookMs, parallelism } = summary;
+  const { adapter, form, clientShare, execs, sandboxes, seed, without, tookMs } = summary;
+  const how = `${form} form, ${clientShare * 100} % through the client`;
   const off = without.length > 0 ? `, without ${without.join(", ")}` : "";
   const lines = [
-    `${adapter}: ${execs} execs on ${sandboxes} sandboxes, seed ${seed}${off}: ${(tookMs / 1_000).toFixed(0)} s on ${parallelism} cores`,
+    `${adapter}${adapter === "belay" ? ` (${how})` : ""}: ${execs} execs on ${sandboxes} sandboxes, seed ${seed}${off}: ${(tookMs / 1_000).toFixed(0)} s on ${summary.parallelism} cores`,
     `${summary.touchedExecs} execs had a fault on their path; ${(summary.bytesChecked / 1e6).toFixed(1)} MB of output checked byte by byte`,
     "",
     ...columns([
@@ -34,14 +35,13 @@ export function runTable(summary: Summary): string {
 export function faultRows(summary: Summary): string[][] {
   const rows = Object.entries(summary.faults)
     .sort(([a], [b]) => a.localeCompare(b))
-    .map(([kind, { injected, touched, broken, noticeMs }]) => [
+    .map(([kind, { injected, touched, completed, broken, noticeMs }]) => [
       kind,
-      String(injected),
-      String(touched),
-      String(broken),
+      ...[injected, touched, completed, broken].map(String),
       ...[0.5, 0.95, 1].map((q) => (noticeMs.length > 0 ? `${quantile(noticeMs, q)}` : "–")),
     ]);
-  return [["fault", "injected", "touched", "ended", "p50 ms", "p95 ms", "max ms"], ...rows];
+  const head = ["fault", "injected", "touched", "completed", "ended", "p50 ms", "p95 ms", "max ms"];
+  return [head, ...rows];
 }
 
 function entries(counts: Record<string, number>): string[][] {

@@ -2,8 +2,8 @@
 // off there must be hangs: that is also the proof that the lab would see one.
 import { startBelay } from "../adapters/belay.ts";
 import type { BelayAdapter } from "../adapters/belay.ts";
-import { configForControl } from "../adapters/lab-config.ts";
-import type { Backstop } from "../adapters/lab-config.ts";
+import { configForControl, controlForm } from "../adapters/lab-config.ts";
+import type { Backstop, ExecForm, LabConfig } from "../adapters/lab-config.ts";
 import type { Fault, FaultKind } from "../faults/fault.ts";
 import type { FaultMix } from "../faults/schedule.ts";
 import { limitMs, noticeMs } from "../oracles/bounds.ts";
@@ -16,6 +16,7 @@ import type { LabRun } from "./run-lab.ts";
 
 export interface ControlRow {
   backstop: Backstop;
+  form: ExecForm;
   faults: string[];
   execs: number;
   /** Execs that hung, and execs that any other oracle found something at. */
@@ -46,6 +47,8 @@ export function matchingFaults(backstop: Backstop): FaultMix {
 export interface ControlOptions {
   seed: number;
   backstops: readonly Backstop[];
+  /** Default: the one in which each backstop matters. */
+  form?: ExecForm;
   /** Of each backstop, with it and without it. One exec runs in each. */
   sandboxes: number;
   /** Called when all programs are up; from then on the controls mostly wait. */
@@ -58,7 +61,7 @@ export async function runControls(options: ControlOptions): Promise<ControlRow[]
   const start = async (backstop: Backstop, without: ReadonlySet<Backstop>) => {
     const { sandboxes } = options;
     return systems.use(
-      await startBelay({ sandboxes, config: configForControl(backstop), without }),
+      await startBelay({ sandboxes, config: configForControl(backstop, options.form), without }),
     );
   };
   // All are up before the first exec: next to a start of dozens of programs it would not run yet when it is struck.
@@ -87,16 +90,19 @@ async function runControl(sides: ControlSides, options: ControlOptions): Promise
     runSide(backstop, sides.withoutIt, options),
   ]);
   const kinds = Object.keys(matchingFaults(backstop)) as FaultKind[];
-  const config = configForControl(backstop);
+  const form = options.form ?? controlForm(backstop);
+  const config = configForControl(backstop, form);
+  const notice = Math.max(...kinds.map((kind) => noticeMs(kind, config)));
   const row: ControlRow = {
     backstop,
+    form,
     faults: kinds,
     execs: withIt.results.length,
     hungWith: hung(withIt),
     otherWith: other(withIt),
     hungWithout: hung(withoutIt),
     otherWithout: other(withoutIt),
-    boundMs: Math.max(...kinds.map((kind) => noticeMs(kind, config))),
+    boundMs: form === "plain" ? notice : notice + config.resumeWindowMs,
   };
   options.onProgress?.(`${backstop}: hung ${row.hungWith} with, ${row.hungWithout} without`);
   return row;
@@ -111,8 +117,8 @@ const faultMarginMs = 2_000;
 export function planControl(
   backstop: Backstop,
   size: { seed: number; execs: number; sandboxes: number },
+  config: LabConfig,
 ): RunPlan {
-  const config = configForControl(backstop);
   const plan = planRun({
     ...size,
     config,
@@ -139,10 +145,10 @@ export function planControl(
 async function runSide(
   backstop: Backstop,
   adapter: BelayAdapter,
-  { seed, sandboxes }: ControlOptions,
+  { seed, sandboxes, form }: ControlOptions,
 ): Promise<LabRun> {
-  const config = configForControl(backstop);
-  const plan = planControl(backstop, { seed, execs: sandboxes, sandboxes });
+  const config = configForControl(backstop, form);
+  const plan = planControl(backstop, { seed, execs: sandboxes, sandboxes }, config);
   return await runLab({ adapter, config, ...plan, lanes: 1, checkLeaks: false });
 }
 
@@ -155,9 +161,9 @@ function other({ results }: LabRun): number {
 }
 
 export function controlTable(rows: readonly ControlRow[]): string {
-  const head = ["backstop", "fault", "execs", "hung with it", "hung without it"];
-  const body = rows.map(({ backstop, faults, execs, hungWith, hungWithout }) =>
-    [backstop, faults.join(", "), execs, hungWith, hungWithout].map(String),
+  const head = ["backstop", "form", "fault", "execs", "bound", "hung with it", "hung without it"];
+  const body = rows.map(({ backstop, form, faults, execs, boundMs, hungWith, hungWithout }) =>
+    [backstop, form, faults.join(", "), execs, `${boundMs} ms`, hungWith, hungWithout].map(String),
   );
   return `${columns([head, ...body]).join("\n")}\n`;
 }

@@ -4,7 +4,7 @@ import type { LabConfig } from "../adapters/lab-config.ts";
 import type { Fault } from "../faults/fault.ts";
 import { everyFault, planFaults } from "../faults/schedule.ts";
 import type { FaultMix } from "../faults/schedule.ts";
-import { defaultWorkLimits, everyWork, planExec } from "../work/plan.ts";
+import { defaultWorkLimits, everyWork, planExec, viaOf } from "../work/plan.ts";
 import type { PlannedExec, WorkLimits, WorkMix } from "../work/plan.ts";
 
 export interface RunPlanOptions {
@@ -17,6 +17,8 @@ export interface RunPlanOptions {
   faults?: FaultMix;
   work?: WorkMix;
   workLimits?: WorkLimits;
+  /** Part of the execs that go through @belay/client; default 0. */
+  clientShare?: number;
 }
 
 export interface RunPlan {
@@ -31,15 +33,11 @@ const globalFaultsPerExecAndSandbox = 0.06;
 
 export function planRun(options: RunPlanOptions): RunPlan {
   const { seed, sandboxes } = options;
-  const execs = Array.from({ length: options.execs }, (_, n) =>
-    planExec(
-      seed,
-      n,
-      n % sandboxes,
-      options.work ?? everyWork,
-      options.workLimits ?? defaultWorkLimits,
-    ),
-  );
+  const { work = everyWork, workLimits = defaultWorkLimits, clientShare = 0 } = options;
+  const execs = Array.from({ length: options.execs }, (_, n) => ({
+    ...planExec(seed, n, n % sandboxes, work, workLimits),
+    via: viaOf(seed, n, clientShare),
+  }));
   const faults = planFaults(seed, execs, {
     rate: options.faultRate ?? defaultFaultRate,
     globalRate: options.globalRate ?? globalFaultsPerExecAndSandbox / sandboxes,

@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { sleepMs } from "@belay/e2e";
-import type { Adapter, Call, CallerView } from "../adapters/adapter.ts";
+import type { Adapter, Call, CallerEnd, CallerView } from "../adapters/adapter.ts";
 import type { LabConfig } from "../adapters/lab-config.ts";
 import type { Fault, Strike } from "../faults/fault.ts";
 import { limitMs, survivorGraceMs } from "../oracles/bounds.ts";
@@ -54,8 +54,12 @@ export async function callExec(
   const view = await call.view;
   watching.stop();
   // Asked at once, as it is a question about this very moment.
-  const timedOut = view.end.is === "exit" && view.end.reason === "timed_out";
-  return { view, aliveAtEnd: timedOut ? livePids(exec.n, { fresh: true }) : [] };
+  return { view, aliveAtEnd: saysAllGone(view.end) ? livePids(exec.n, { fresh: true }) : [] };
+}
+
+function saysAllGone(end: CallerEnd): boolean {
+  if (end.is === "exit") return end.reason === "timed_out";
+  return end.is === "error" && end.allGone === true;
 }
 
 /** The limit grows with each fault that comes onto the path, so it is asked for again and again. */

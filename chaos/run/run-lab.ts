@@ -58,6 +58,7 @@ export async function runLab(options: LabRunOptions): Promise<LabRun> {
   const crashesBefore = adapter.crashes.length;
   try {
     await warmUp(deps);
+    await adapter.rest();
     const before = await adapter.holdings();
     const gaugesBefore = await adapter.gauges();
     const results = await runLanes(options, deps, faultsByExec(faults));
@@ -176,8 +177,8 @@ async function judgeLateStarts(results: ExecResult[], deps: RunExecDeps): Promis
     if (recorded.starts.length <= result.recorded.starts.length) continue;
     result.recorded = recorded;
     const { end } = result.view;
-    if (end.is === "error" && end.outcome === "not_started")
-      result.findings.push({ oracle: "lied", detail: "told not_started, and it ran later" });
+    if (end.is === "error" && (end.outcome === "not_started" || end.allGone))
+      result.findings.push({ oracle: "lied", detail: `told ${end.kind}, and it ran later` });
     result.findings.push(...judgeStarts(recorded));
   }
 }

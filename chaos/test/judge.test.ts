@@ -197,6 +197,35 @@ describe("false alarm", () => {
   });
 });
 
+describe("a cancel that was confirmed", () => {
+  const { end: _end, ...unended } = evidence().recorded;
+  const canceled = (change: Partial<Evidence> = {}) =>
+    withError(
+      { kind: "caller_cancel", callersOwn: true, allGone: true },
+      {
+        exec: { ...exec, via: "client", caller: { cancelAfterMs: 5 } },
+        recorded: unended,
+        ...change,
+      },
+    );
+
+  it("is believed when nothing lives", () => expect(found(canceled())).toEqual([]));
+  it("is a lie while something of it lives", () =>
+    expect(found(canceled({ aliveAtEnd: [123] }))).toEqual(["lied"]));
+
+  it("says nothing of what a command that had ended by itself left behind", () => {
+    const left = { ...evidence().recorded, leftBehind: [200] };
+    expect(found(canceled({ recorded: left, aliveAtEnd: [200] }))).toEqual([]);
+  });
+
+  it("is a lie when nobody wished for one", () => {
+    const nobody = { exec: { ...exec, via: "client" as const }, strikes: [strike] };
+    const error = { kind: "canceled", outcome: "completed", allGone: true };
+    expect(found(withError(error, nobody))).toEqual(["lied"]);
+    expect(found(withError({ ...error, kind: "exec_lost" }, nobody))).toEqual([]);
+  });
+});
+
 describe("error without outcome", () => {
   it("is an error that does not say whether the command ran", () => {
     expect(found(withError({ outcome: undefined }, { strikes: [strike] }))).toEqual([

@@ -13,7 +13,7 @@ import { planRun } from "../run/plan-run.ts";
 import { runLab } from "../run/run-lab.ts";
 import { smallWorkLimits } from "../work/plan.ts";
 
-const [execs, sandboxes, lanes, faultRate] = [100, 6, 2, 0.2];
+const [execs, sandboxes, lanes, faultRate, clientShare] = [100, 6, 2, 0.2, 0.4];
 
 // One system for all seeds: that what one run leaves behind does not trouble the next is part of it.
 let system: BelayAdapter;
@@ -41,15 +41,18 @@ describe("the fault lab", () => {
       config: labConfig,
       faultRate,
       workLimits: smallWorkLimits,
+      clientShare,
     });
     const facts = {
       adapter: "belay",
+      form: labConfig.form,
+      clientShare,
       seed,
       execs,
       sandboxes,
       lanes,
       without: [],
-      command: `npm run chaos -- --execs ${execs} --seed ${seed} --sandboxes ${sandboxes} --fault-rate ${faultRate} --small`,
+      command: `npm run chaos -- --execs ${execs} --seed ${seed} --sandboxes ${sandboxes} --fault-rate ${faultRate} --small --client-share ${clientShare}`,
     };
     const timelines: string[] = [];
     const run = await runLab({

@@ -4,11 +4,12 @@ import { judgeGauges, judgeHoldings } from "../oracles/leaks.ts";
 import { plot } from "../report/plot.ts";
 import { upperBound95 } from "../report/rate-bound.ts";
 import { isClean, summarize } from "../report/summary.ts";
+import { errorRows, formsRows, formsTable } from "../report/forms-table.ts";
 import { runTable } from "../report/table.ts";
 import { timeline } from "../report/timeline.ts";
 import { judge } from "../oracles/judge.ts";
 import type { Evidence } from "../oracles/judge.ts";
-import { evidence, strike, withError } from "./support/evidence.ts";
+import { evidence, exec, fault, strike, withError } from "./support/evidence.ts";
 
 const holdings: Holdings = {
   name: "gateway",
@@ -22,6 +23,8 @@ const holdings: Holdings = {
 
 const facts = {
   adapter: "belay",
+  form: "durable" as const,
+  clientShare: 0,
   seed: 1,
   execs: 2,
   sandboxes: 2,
@@ -116,6 +119,35 @@ describe("summary", () => {
   it("is told as a table and as a plot", () => {
     expect(runTable(summary)).toContain("lied");
     expect(plot([summary])).toMatch(/^<svg [^]*cut[^]*<\/svg>\n$/);
+  });
+});
+
+describe("the forms beside each other", () => {
+  const struck = { strikes: [strike] };
+  const canceled = { exec: { ...exec, caller: { cancelAfterMs: 5 } }, ...struck };
+  const plain = summarize(
+    { ...facts, form: "plain" },
+    run(
+      withError({}, struck),
+      withError({}, { strikes: [strike, { ...strike, fault: { ...fault, kind: "delay" } }] }),
+      evidence(struck),
+      withError({ callersOwn: true }, canceled),
+    ),
+  );
+  const durable = summarize(facts, run(evidence(struck), evidence(struck), evidence()));
+
+  it("show how many execs each fault left to be told their exit, but for those that callers ended", () => {
+    expect(formsRows([plain, durable])).toEqual([
+      ["fault", "plain", "durable"],
+      ["cut", "1 of 2", "2 of 2"],
+      ["delay", "0 of 0", "–"],
+      ["any, alone or not", "1 of 3", "2 of 2"],
+    ]);
+  });
+
+  it("show the errors of each, and are told as one text", () => {
+    expect(errorRows([plain, durable])).toContainEqual(["relay_lost / unknown", "3", "0"]);
+    expect(formsTable([plain, durable])).toMatch(/cut +1 of 2 +2 of 2/);
   });
 });
 

@@ -5,6 +5,7 @@ import { everyFault } from "../faults/schedule.ts";
 import { limitMs } from "../oracles/bounds.ts";
 import { onlyExec, planRun } from "../run/plan-run.ts";
 import { everyWork } from "../work/plan.ts";
+import type { PlannedExec } from "../work/plan.ts";
 import { exec, fault, strike } from "./support/evidence.ts";
 
 const options = { seed: 3, execs: 4_000, sandboxes: 8, config: labConfig };
@@ -59,14 +60,49 @@ describe("touches", () => {
   });
 });
 
+describe("what goes through the client", () => {
+  it("is a share of the execs, the same for the same seed, and changes nothing else", () => {
+    const plan = (clientShare: number) => planRun({ ...options, clientShare });
+    const some = plan(0.3);
+    const through = some.execs.filter(({ via }) => via === "client").length;
+    expect(through / options.execs).toBeCloseTo(0.3, 1);
+    expect(plan(0.3)).toEqual(some);
+    const none = plan(0);
+    expect(none.faults).toEqual(some.faults);
+    expect(some.execs.map((one) => ({ ...one, via: "exec-sandbox" }))).toEqual(none.execs);
+  });
+});
+
 describe("limitMs", () => {
+  const plain = { ...labConfig, form: "plain" as const };
+  const wedge = { ...strike, fault: { ...fault, kind: "ssh-wedge" as const } };
+  const sshMs = labConfig.sshKeepaliveIntervalMs * labConfig.sshKeepaliveMissed;
   const limit = (strikes: Parameters<typeof limitMs>[1], isRunning = true) =>
-    limitMs(exec, strikes, labConfig, { isRunning });
+    limitMs(exec, strikes, plain, { isRunning });
+  const durable = (strikes: Parameters<typeof limitMs>[1], change: Partial<PlannedExec> = {}) =>
+    limitMs({ ...exec, ...change }, strikes, labConfig, { isRunning: true });
 
   it("grows by what the backstop of the fault promises", () => {
-    const wedge = { ...strike, fault: { ...fault, kind: "ssh-wedge" as const } };
-    const sshMs = labConfig.sshKeepaliveIntervalMs * labConfig.sshKeepaliveMissed;
     expect(limit([wedge]) - limit([])).toBe(sshMs);
+    expect(limit([wedge, wedge])).toBe(limit([wedge]));
+  });
+
+  it("grows by the search for a lost way of a durable exec, for each fault", () => {
+    const pause = sshMs + labConfig.resumeWindowMs;
+    expect(durable([wedge]) - durable([])).toBe(pause);
+    expect(durable([wedge, wedge]) - durable([])).toBe(2 * pause);
+    expect(durable([wedge], { via: "client" })).toBeGreaterThan(durable([wedge]));
+  });
+
+  it("has no search for a way that is only slow", () => {
+    const slow = { ...strike, fault: { ...fault, kind: "throttle" as const, durationMs: 700 } };
+    expect(durable([slow]) - durable([])).toBe(700);
+  });
+
+  it("has the confirmed end of a cancel only through the client, which waits for it", () => {
+    const cancel = { caller: { cancelAfterMs: 5 } };
+    expect(durable([], cancel)).toBe(durable([]));
+    expect(durable([], { ...cancel, via: "client" })).toBeGreaterThan(durable([]));
   });
 
   it("does not wait out a fault that has to be noticed earlier", () => {

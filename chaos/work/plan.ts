@@ -45,10 +45,14 @@ export interface CallerPlan {
   pauseMs?: number;
 }
 
+/** By what the exec is asked for: the RPC of OpenShell, or @belay/client, which needs durable execs. */
+export type Via = "exec-sandbox" | "client";
+
 export interface PlannedExec {
   /** Its number in the run, from 0. */
   n: number;
   sandbox: number;
+  via: Via;
   work: Work;
   caller: CallerPlan;
   /** What it takes at most by itself on a busy machine, slow reader included. */
@@ -111,7 +115,12 @@ export function planExec(
   const random = new Random(seed, "work", n);
   const work = planWork(random.weighted(mix), random, limits);
   const caller = planCaller(work, random);
-  return { n, sandbox, work, caller, plannedMs: plannedMs(work, caller) };
+  return { n, sandbox, via: "exec-sandbox", work, caller, plannedMs: plannedMs(work, caller) };
+}
+
+/** @param share of all execs that go through the client; it changes nothing else of them. */
+export function viaOf(seed: number, n: number, share: number): Via {
+  return new Random(seed, "via", n).chance(share) ? "client" : "exec-sandbox";
 }
 
 function planWork(kind: WorkKind, random: Random, limits: WorkLimits): Work {

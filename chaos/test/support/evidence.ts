@@ -20,6 +20,7 @@ export const work: Work = {
 export const exec: PlannedExec = {
   n: 4,
   sandbox: 1,
+  via: "exec-sandbox",
   work,
   caller: {},
   plannedMs: plannedMs(work, {}),

@@ -75,6 +75,54 @@ describe("exec", () => {
     expect(gateway.starts).toBe(2);
   });
 
+  it("is not started again by another supervisor than the one that may have run it", async () => {
+    const { client, gateway } = scene({ echo });
+    const loses = fails(1);
+    gateway.faults = {
+      after(name) {
+        const answer = name === "startExec" ? loses() : undefined;
+        if (answer) gateway.replaceSupervisor();
+        return answer;
+      },
+    };
+    const started = client.start("demo", ["echo", "once"], { execId: "exec-7" });
+    expect(await failureOf(started)).toMatchObject({
+      kind: "exec_lost",
+      outcome: "unknown",
+      retry: "follow",
+      ids: { execId: "exec-7" },
+    });
+    expect(gateway.starts).toBe(1);
+  });
+
+  it("is not started again either when the supervisor is replaced just after it was asked for", async () => {
+    const { client, gateway } = scene({ echo });
+    const loses = fails(1);
+    gateway.faults = {
+      after(name) {
+        if (name === "getSupervisor") gateway.replaceSupervisor();
+        return name === "startExec" ? loses() : undefined;
+      },
+    };
+    const started = client.start("demo", ["echo", "once"]);
+    expect(await failureOf(started)).toMatchObject({ kind: "exec_lost", outcome: "unknown" });
+    expect(gateway.starts).toBe(1);
+  });
+
+  it("may be started by any supervisor as long as none has heard of it", async () => {
+    const { client, gateway } = scene({ echo });
+    const refuses = fails(2, () => toConnectError(new BelayError("session_lost", "not sent")));
+    gateway.faults = {
+      before(name) {
+        const refused = name === "startExec" ? refuses() : undefined;
+        if (refused) gateway.replaceSupervisor();
+        return refused;
+      },
+    };
+    await client.start("demo", ["echo", "once"]);
+    expect(gateway.starts).toBe(1);
+  });
+
   it("says that the command may have run when no start was answered, whatever the last try said", async () => {
     const clock = new ManualClock();
     const { client, gateway } = scene({ echo }, { clock });

@@ -185,6 +185,13 @@ const runOptions = {
     help: "a command whose relay broke may run on for so long",
     default: limits.orphanWindowMs,
   }),
+  execRetentionMs: duration(
+    "BELAY_EXEC_RETENTION_MS",
+    EXECS,
+    "the result and the output of a durable exec are kept for so long after its end",
+    limits.retentionMs,
+    1,
+  ),
   terminationGraceMs: duration(
     "BELAY_TERMINATION_GRACE_MS",
     EXECS,
@@ -273,6 +280,7 @@ export function toLimits(options: RunOptions): SupervisorLimits {
     sshHandshakeMs: options.sshHandshakeTimeoutMs,
     tcpDialMs: options.tcpDialTimeoutMs,
     orphanWindowMs: options.orphanWindowMs,
+    retentionMs: options.execRetentionMs,
     drainTimeoutMs: options.drainTimeoutMs,
     terminationGraceMs: options.terminationGraceMs,
     killWaitMs: options.killWaitMs,

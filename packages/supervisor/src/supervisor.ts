@@ -133,8 +133,8 @@ export class Supervisor {
   #keepSession(stop: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     const openRelays = (accepted: AcceptedSession) => this.#openRelays(accepted);
-    const instanceId = randomUUID();
-    return runSessionLoop({ ...this.#config, clock, log, instanceId, openRelays }, { stop });
+    const instance = { instanceId: randomUUID(), startedAtMs: clock.now() };
+    return runSessionLoop({ ...this.#config, ...instance, clock, log, openRelays }, { stop });
   }
 
   #openRelays({ session, client, tasks, log }: AcceptedSession): Relays {

@@ -63,6 +63,11 @@ describe("the options of the supervisor", () => {
     expect(toLimits(parse([...gateway, "--orphan-window-ms=0"])).orphanWindowMs).toBe(0);
   });
 
+  it("say how long results are kept", () => {
+    expect(toLimits(parse([...gateway, "--exec-retention-ms=6000"])).retentionMs).toBe(6_000);
+    expect(() => parse([...gateway, "--exec-retention-ms=0"])).toThrow(/exec-retention-ms/);
+  });
+
   it("are refused where they cannot be followed", () => {
     const wrong = [...gateway, "--orphan-window-ms=soon", "--tls-cert=/c", "--sandbox-id=a/b"];
     expect(() => parse(wrong)).toThrow(/orphan-window-ms/);

@@ -52,6 +52,7 @@ async function start(
       tls: { ca: undefined, cert: undefined, key: undefined },
       sandboxId: undefined,
       instanceId: "instance-1",
+      startedAtMs: systemClock.now() - 60_000,
       features: ["ssh-env"],
       version: "1.2.3",
       limits: {
@@ -77,12 +78,14 @@ describe("a session", () => {
     await ready(1);
     const session = await plane.session(0);
     expect(session.authorization).toBe(`Bearer ${TOKEN}`);
-    expect(await session.message("hello")).toMatchObject({
+    const hello = await session.message("hello");
+    expect(hello).toMatchObject({
       sandboxId: "box-1",
       instanceId: "instance-1",
       features: ["ssh-env"],
       version: "1.2.3",
     });
+    expect(Number(hello.uptimeMs)).toBeGreaterThanOrEqual(60_000);
     expect(log.events("supervisor.ready")[0]?.fields).toEqual({
       sandboxId: "box-1",
       sessionId: "session-1",

@@ -39,6 +39,7 @@ type UnaryName =
   | "resizeExec"
   | "getExec"
   | "waitExec"
+  | "getSupervisor"
   | "listExecs"
   | "cancelExec"
   | "getSandbox"
@@ -84,6 +85,8 @@ export class FakeGateway {
   starts = 0;
   follows = 0;
   faults: FakeFaults = {};
+  /** The supervisor, as GetSupervisor tells of it; see `replaceSupervisor`. */
+  supervisor = { instanceId: "supervisor-1", uptimeMs: 86_400_000n };
   /** Output in one event, in bytes. */
   pieceBytes = 32 * 1024;
   #keepalives = 0;
@@ -132,6 +135,10 @@ export class FakeGateway {
           signal.throwIfAborted();
         }
         return { exec: exec.info() };
+      }),
+      getSupervisor: this.#unary("getSupervisor", ({ sandboxId }) => {
+        this.#assertSandbox(sandboxId);
+        return this.supervisor;
       }),
       listExecs: this.#unary("listExecs", (request) => {
         this.#assertSandbox(request.sandboxId);
@@ -187,8 +194,19 @@ export class FakeGateway {
     };
   }
 
-  #start({ sandboxId, execId, spec = create(ExecSpecSchema) }: StartExecRequest): FakeExec {
+  /** Another one comes, which knows no exec. */
+  replaceSupervisor(): void {
+    const instanceId = `${this.supervisor.instanceId}'`;
+    this.supervisor = { instanceId, uptimeMs: 0n };
+    this.execs.clear();
+    this.#fenced.clear();
+  }
+
+  #start(request: StartExecRequest): FakeExec {
+    const { sandboxId, execId, spec = create(ExecSpecSchema), supervisorInstanceId } = request;
     this.#assertSandbox(sandboxId);
+    if (supervisorInstanceId !== "" && supervisorInstanceId !== this.supervisor.instanceId)
+      throw new BelayError("exec_lost", "the supervisor was replaced");
     const known = this.execs.get(execId);
     if (known) {
       if (equals(ExecSpecSchema, known.spec, spec)) return known;

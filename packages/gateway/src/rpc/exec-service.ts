@@ -15,6 +15,7 @@ import {
 } from "../exec/durable/exec-calls.ts";
 import { followExec } from "../exec/durable/follow-exec.ts";
 import type { FollowExecDeps } from "../exec/durable/follow-exec.ts";
+import { getSupervisor } from "../exec/durable/get-supervisor.ts";
 import { writeStdin } from "../exec/durable/write-stdin.ts";
 import type { ExecAdmission } from "../exec/exec-admission.ts";
 import { validateSandboxId } from "../exec/validate-exec.ts";
@@ -69,6 +70,7 @@ export function execService(deps: ExecServiceDeps): ServiceImpl<typeof ExecServi
     resizeExec: unary(resizeExec),
     getExec: unary(getExec),
     waitExec: unary(waitExec),
+    getSupervisor: unary(getSupervisor),
     listExecs: unary(listExecs),
     cancelExec: unary(cancelExecCall),
   };

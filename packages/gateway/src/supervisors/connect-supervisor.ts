@@ -65,6 +65,7 @@ async function acceptHello(
     kind: "protocol_violation",
   } as const;
   const first = await waitAtMost(wait, deps.clock, () => received.next(), { signal });
+  const helloAtMs = deps.clock.now();
   const hello = first.done ? undefined : first.value.payload;
   if (hello?.case !== "hello") {
     throw new BelayError("protocol_violation", "first message must be hello");
@@ -80,6 +81,7 @@ async function acceptHello(
     {
       sandboxId: claims.sandboxId,
       instanceId: hello.value.instanceId,
+      startedByMs: helloAtMs - Number(hello.value.uptimeMs),
       features: new Set(hello.value.features),
     },
     { outboxMessages: deps.limits.sessionOutboxMessages },

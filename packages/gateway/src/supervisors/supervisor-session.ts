@@ -11,6 +11,8 @@ type Payload = NonNullable<MessageInitShape<typeof GatewayMessageSchema>["payloa
 export interface SessionPeer {
   readonly sandboxId: string;
   readonly instanceId: string;
+  /** That instance was started then, or earlier; an instant of the gateway's clock. */
+  readonly startedByMs: number;
   readonly features: ReadonlySet<string>;
 }
 
@@ -20,6 +22,7 @@ export class SupervisorSession {
   readonly id = randomUUID();
   readonly sandboxId: string;
   readonly instanceId: string;
+  readonly startedByMs: number;
   readonly #features: ReadonlySet<string>;
   readonly #ended = new AbortController();
   readonly #outbox: Handoff<GatewayMessage>;
@@ -29,6 +32,7 @@ export class SupervisorSession {
   constructor(peer: SessionPeer, { outboxMessages }: { outboxMessages: number }) {
     this.sandboxId = peer.sandboxId;
     this.instanceId = peer.instanceId;
+    this.startedByMs = peer.startedByMs;
     this.#features = peer.features;
     this.#outbox = new Handoff({ capacity: outboxMessages });
   }

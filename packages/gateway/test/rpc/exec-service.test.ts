@@ -52,6 +52,7 @@ const methods: [string, (client: Client, request: typeof name) => Promise<unknow
   ["ResizeExec", (client, request) => client.resizeExec({ ...request, cols: 80, rows: 24 })],
   ["GetExec", (client, request) => client.getExec(request)],
   ["WaitExec", (client, request) => client.waitExec(request)],
+  ["GetSupervisor", (client, request) => client.getSupervisor(request)],
   ["ListExecs", (client, request) => client.listExecs(request)],
   ["CancelExec", (client, request) => client.cancelExec(request)],
 ];
@@ -96,15 +97,6 @@ describe.each(methods)("%s", (_name, call) => {
     expect(await kindOf(call(client, name))).toBe("gateway_draining");
   });
 
-  it("ends when the gateway stops", async () => {
-    const { client, stopping, supervisor } = serviceScene();
-    supervisor.onFrame = () => true;
-    const answer = kindOf(call(client, name));
-    await until(() => supervisor.conversations[0]?.received.length === 1);
-    stopping.abort(new BelayError("gateway_stopping", "the gateway stopped"));
-    expect(await answer).toBe("gateway_stopping");
-  });
-
   it("gives its place back", async () => {
     const { client, calls, supervisor } = serviceScene();
     await client.startExec({ ...name, spec });
@@ -116,5 +108,19 @@ describe.each(methods)("%s", (_name, call) => {
     await call(client, name);
     await settled();
     expect(calls.running).toBe(0);
+  });
+});
+
+/** What GetSupervisor answers, the gateway knows itself. */
+const questions = methods.filter(([method]) => method !== "GetSupervisor");
+
+describe.each(questions)("%s, under way", (_name, call) => {
+  it("ends when the gateway stops", async () => {
+    const { client, stopping, supervisor } = serviceScene();
+    supervisor.onFrame = () => true;
+    const answer = kindOf(call(client, name));
+    await until(() => supervisor.conversations[0]?.received.length === 1);
+    stopping.abort(new BelayError("gateway_stopping", "the gateway stopped"));
+    expect(await answer).toBe("gateway_stopping");
   });
 });

@@ -74,6 +74,7 @@ export class FakeSupervisor {
       {
         sandboxId: peer.sandboxId ?? "sb-1",
         instanceId: peer.instanceId ?? "in-1",
+        startedByMs: 0,
         features: new Set(peer.features ?? ["ssh-env"]),
       },
       { outboxMessages: 64 },

@@ -93,7 +93,7 @@ export class ModelSupervisor implements ConversationSource {
 
   session(): SupervisorSession {
     const features = new Set(this.options.features ?? ["durable-exec"]);
-    const peer = { sandboxId: "sb-1", instanceId: this.instanceId, features };
+    const peer = { sandboxId: "sb-1", instanceId: this.instanceId, startedByMs: 0, features };
     return new SupervisorSession(peer, { outboxMessages: 64 });
   }
 

@@ -6,7 +6,7 @@ export function testSession(
   { outboxMessages = 64, features = [] as string[] } = {},
 ): SupervisorSession {
   return new SupervisorSession(
-    { sandboxId, instanceId: "in-1", features: new Set(features) },
+    { sandboxId, instanceId: "in-1", startedByMs: 0, features: new Set(features) },
     { outboxMessages },
   );
 }

@@ -26,6 +26,8 @@ export interface Hello {
   readonly sandboxId: string;
   /** New for each start of the program. */
   readonly instanceId: string;
+  /** Whole milliseconds since that start. */
+  readonly uptimeMs: number;
   readonly features: readonly SupervisorFeature[];
   readonly version: string;
 }
@@ -103,7 +105,9 @@ export class GatewaySession {
 
   async #converse(signal: AbortSignal, stop: AbortSignal): Promise<void> {
     const { client, hello, limits, clock, onAccepted } = this.#options;
-    this.send({ case: "hello", value: { ...hello, features: [...hello.features] } });
+    const { uptimeMs, features } = hello;
+    const value = { ...hello, uptimeMs: BigInt(uptimeMs), features: [...features] };
+    this.send({ case: "hello", value });
     const messages = client.connectSupervisor(this.#outbox, { signal })[Symbol.asyncIterator]();
     const wait = {
       what: "session_accepted from the gateway",

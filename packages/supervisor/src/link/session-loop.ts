@@ -24,6 +24,8 @@ export interface SessionLoopOptions {
   /** `undefined`: the one that the token names. */
   readonly sandboxId: string | undefined;
   readonly instanceId: string;
+  /** When this instance was started, on `clock`. */
+  readonly startedAtMs: number;
   /** What we offer beyond the OpenShell contract. */
   readonly features: readonly SupervisorFeature[];
   readonly version: string;
@@ -89,7 +91,7 @@ async function runOneSession(
   const { limits, clock, gateway, log } = options;
   let connection: PinnedConnection | undefined;
   try {
-    const { instanceId, features, version } = options;
+    const { instanceId, startedAtMs, features, version } = options;
     const token = await readSandboxToken(options.token);
     const sandboxId = options.sandboxId ?? sandboxIdOf(token);
     connection = await PinnedConnection.open(
@@ -104,9 +106,10 @@ async function runOneSession(
       { signal: stop },
     );
     const client = createGatewayClient(connection, token, limits);
+    const uptimeMs = Math.floor(clock.now() - startedAtMs);
     const session = new GatewaySession({
       client,
-      hello: { sandboxId, instanceId, features, version },
+      hello: { sandboxId, instanceId, uptimeMs, features, version },
       limits,
       clock,
       connectionClosed: connection.closed,

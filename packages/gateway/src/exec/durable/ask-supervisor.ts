@@ -21,6 +21,8 @@ export interface Question {
    * and then it is not sent again.
    */
   readonly again: "nothing" | "nothing_here" | "more";
+  /** The supervisor that may have got it before this question. */
+  readonly sentTo?: string | undefined;
   /** Milliseconds that the supervisor may take for it, besides `limits.execAnswerMs`. */
   readonly takesMs?: () => number;
   /** What it is when that is not enough. Default: the way is lost. */
@@ -38,8 +40,8 @@ export async function askSupervisor(
 ): Promise<SupervisorFrame> {
   const { sandboxId, execId, again, takesMs = () => 0, lateKind = "relay_lost" } = question;
   const ids = { sandboxId, ...(execId && { execId }) };
-  let sends = 0;
-  let sentTo: string | undefined;
+  let { sentTo } = question;
+  let sends = sentTo === undefined ? 0 : 1;
   const mayGoOn = () => again !== "more" || sends === 0;
   try {
     return await overConversations(

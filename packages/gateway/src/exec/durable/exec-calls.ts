@@ -54,6 +54,7 @@ export async function startExec(
       execId: execId || randomUUID(),
       frame: () => ({ case: "start", value: { spec } }),
       again: "nothing_here",
+      sentTo: request.supervisorInstanceId || undefined,
     },
     deps,
     options,

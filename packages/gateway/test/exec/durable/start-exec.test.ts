@@ -48,6 +48,15 @@ describe("StartExec", () => {
     expect(scene.supervisor.runs).toBe(1);
   });
 
+  it("is sent to the supervisor that is named, and to no other", async () => {
+    const scene = durableScene(stays);
+    await start(scene, { supervisorInstanceId: "in-1" });
+    expect(scene.supervisor.runs).toBe(1);
+    const named = start(scene, { execId: "exec-2", supervisorInstanceId: "in-0" });
+    expect(await rejection(named)).toMatchObject({ kind: "exec_lost", outcome: "unknown" });
+    expect(scene.supervisor.runs).toBe(1);
+  });
+
   it("says what is known when the window ends", async () => {
     const scene = durableScene(stays);
     cutAfter(scene, "start", endSession);

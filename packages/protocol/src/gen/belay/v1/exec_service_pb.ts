@@ -22,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file belay/v1/exec_service.proto.
  */
 export const file_belay_v1_exec_service: GenFile = /*@__PURE__*/
-  fileDesc("ChtiZWxheS92MS9leGVjX3NlcnZpY2UucHJvdG8SCGJlbGF5LnYxIlkKEFN0YXJ0RXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJEiAKBHNwZWMYAyABKAsyEi5iZWxheS52MS5FeGVjU3BlYyI1ChFTdGFydEV4ZWNSZXNwb25zZRIgCgRleGVjGAEgASgLMhIuYmVsYXkudjEuRXhlY0luZm8ilgEKEUZvbGxvd0V4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHZXhlY19pZBgCIAEoCRIVCg1zdGRvdXRfb2Zmc2V0GAMgASgEEhUKDXN0ZGVycl9vZmZzZXQYBCABKAQSDwoHbm9fd2FpdBgFIAEoCBIdChVrZWVwYWxpdmVfaW50ZXJ2YWxfbXMYBiABKA0ilAIKD0ZvbGxvd0V4ZWNFdmVudBIiCgRpbmZvGAEgASgLMhIuYmVsYXkudjEuRXhlY0luZm9IABImCgZvdXRwdXQYAiABKAsyFC5iZWxheS52MS5FeGVjT3V0cHV0SAASKAoHZHJvcHBlZBgDIAEoCzIVLmJlbGF5LnYxLkV4ZWNEcm9wcGVkSAASIgoEZXhpdBgEIAEoCzISLmJlbGF5LnYxLkV4ZWNFeGl0SAASLQoKZW5kX29mX2xvZxgFIAEoCzIXLmJlbGF5LnYxLkVuZE9mTG9nRXZlbnRIABItCglrZWVwYWxpdmUYBiABKAsyGC5iZWxheS52MS5LZWVwYWxpdmVFdmVudEgAQgkKB3BheWxvYWQiDwoNRW5kT2ZMb2dFdmVudCIQCg5LZWVwYWxpdmVFdmVudCJjChFXcml0ZVN0ZGluUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg8KB2V4ZWNfaWQYAiABKAkSDgoGb2Zmc2V0GAMgASgEEgwKBGRhdGEYBCABKAwSCwoDZW5kGAUgASgIIjQKEldyaXRlU3RkaW5SZXNwb25zZRIOCgZvZmZzZXQYASABKAQSDgoGY2xvc2VkGAIgASgIIkgKEVNpZ25hbEV4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHZXhlY19pZBgCIAEoCRIOCgZzaWduYWwYAyABKAkiFAoSU2lnbmFsRXhlY1Jlc3BvbnNlIlQKEVJlc2l6ZUV4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHZXhlY19pZBgCIAEoCRIMCgRjb2xzGAMgASgNEgwKBHJvd3MYBCABKA0iFAoSUmVzaXplRXhlY1Jlc3BvbnNlIjUKDkdldEV4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHZXhlY19pZBgCIAEoCSIzCg9HZXRFeGVjUmVzcG9uc2USIAoEZXhlYxgBIAEoCzISLmJlbGF5LnYxLkV4ZWNJbmZvIkcKD1dhaXRFeGVjUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg8KB2V4ZWNfaWQYAiABKAkSDwoHd2FpdF9tcxgDIAEoDSI0ChBXYWl0RXhlY1Jlc3BvbnNlEiAKBGV4ZWMYASABKAsyEi5iZWxheS52MS5FeGVjSW5mbyImChBMaXN0RXhlY3NSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiNgoRTGlzdEV4ZWNzUmVzcG9uc2USIQoFZXhlY3MYASADKAsyEi5iZWxheS52MS5FeGVjSW5mbyI4ChFDYW5jZWxFeGVjUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg8KB2V4ZWNfaWQYAiABKAkiNgoSQ2FuY2VsRXhlY1Jlc3BvbnNlEiAKBGV4ZWMYASABKAsyEi5iZWxheS52MS5FeGVjSW5mbzKXBQoLRXhlY1NlcnZpY2USRAoJU3RhcnRFeGVjEhouYmVsYXkudjEuU3RhcnRFeGVjUmVxdWVzdBobLmJlbGF5LnYxLlN0YXJ0RXhlY1Jlc3BvbnNlEkYKCkZvbGxvd0V4ZWMSGy5iZWxheS52MS5Gb2xsb3dFeGVjUmVxdWVzdBoZLmJlbGF5LnYxLkZvbGxvd0V4ZWNFdmVudDABEkcKCldyaXRlU3RkaW4SGy5iZWxheS52MS5Xcml0ZVN0ZGluUmVxdWVzdBocLmJlbGF5LnYxLldyaXRlU3RkaW5SZXNwb25zZRJHCgpTaWduYWxFeGVjEhsuYmVsYXkudjEuU2lnbmFsRXhlY1JlcXVlc3QaHC5iZWxheS52MS5TaWduYWxFeGVjUmVzcG9uc2USRwoKUmVzaXplRXhlYxIbLmJlbGF5LnYxLlJlc2l6ZUV4ZWNSZXF1ZXN0GhwuYmVsYXkudjEuUmVzaXplRXhlY1Jlc3BvbnNlEkMKB0dldEV4ZWMSGC5iZWxheS52MS5HZXRFeGVjUmVxdWVzdBoZLmJlbGF5LnYxLkdldEV4ZWNSZXNwb25zZSIDkAIBEkYKCFdhaXRFeGVjEhkuYmVsYXkudjEuV2FpdEV4ZWNSZXF1ZXN0GhouYmVsYXkudjEuV2FpdEV4ZWNSZXNwb25zZSIDkAIBEkkKCUxpc3RFeGVjcxIaLmJlbGF5LnYxLkxpc3RFeGVjc1JlcXVlc3QaGy5iZWxheS52MS5MaXN0RXhlY3NSZXNwb25zZSIDkAIBEkcKCkNhbmNlbEV4ZWMSGy5iZWxheS52MS5DYW5jZWxFeGVjUmVxdWVzdBocLmJlbGF5LnYxLkNhbmNlbEV4ZWNSZXNwb25zZWIGcHJvdG8z", [file_belay_v1_exec]);
+  fileDesc("ChtiZWxheS92MS9leGVjX3NlcnZpY2UucHJvdG8SCGJlbGF5LnYxInkKEFN0YXJ0RXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJEiAKBHNwZWMYAyABKAsyEi5iZWxheS52MS5FeGVjU3BlYxIeChZzdXBlcnZpc29yX2luc3RhbmNlX2lkGAQgASgJIjUKEVN0YXJ0RXhlY1Jlc3BvbnNlEiAKBGV4ZWMYASABKAsyEi5iZWxheS52MS5FeGVjSW5mbyKWAQoRRm9sbG93RXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJEhUKDXN0ZG91dF9vZmZzZXQYAyABKAQSFQoNc3RkZXJyX29mZnNldBgEIAEoBBIPCgdub193YWl0GAUgASgIEh0KFWtlZXBhbGl2ZV9pbnRlcnZhbF9tcxgGIAEoDSKUAgoPRm9sbG93RXhlY0V2ZW50EiIKBGluZm8YASABKAsyEi5iZWxheS52MS5FeGVjSW5mb0gAEiYKBm91dHB1dBgCIAEoCzIULmJlbGF5LnYxLkV4ZWNPdXRwdXRIABIoCgdkcm9wcGVkGAMgASgLMhUuYmVsYXkudjEuRXhlY0Ryb3BwZWRIABIiCgRleGl0GAQgASgLMhIuYmVsYXkudjEuRXhlY0V4aXRIABItCgplbmRfb2ZfbG9nGAUgASgLMhcuYmVsYXkudjEuRW5kT2ZMb2dFdmVudEgAEi0KCWtlZXBhbGl2ZRgGIAEoCzIYLmJlbGF5LnYxLktlZXBhbGl2ZUV2ZW50SABCCQoHcGF5bG9hZCIPCg1FbmRPZkxvZ0V2ZW50IhAKDktlZXBhbGl2ZUV2ZW50ImMKEVdyaXRlU3RkaW5SZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHZXhlY19pZBgCIAEoCRIOCgZvZmZzZXQYAyABKAQSDAoEZGF0YRgEIAEoDBILCgNlbmQYBSABKAgiNAoSV3JpdGVTdGRpblJlc3BvbnNlEg4KBm9mZnNldBgBIAEoBBIOCgZjbG9zZWQYAiABKAgiSAoRU2lnbmFsRXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJEg4KBnNpZ25hbBgDIAEoCSIUChJTaWduYWxFeGVjUmVzcG9uc2UiVAoRUmVzaXplRXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJEgwKBGNvbHMYAyABKA0SDAoEcm93cxgEIAEoDSIUChJSZXNpemVFeGVjUmVzcG9uc2UiNQoOR2V0RXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdleGVjX2lkGAIgASgJIjMKD0dldEV4ZWNSZXNwb25zZRIgCgRleGVjGAEgASgLMhIuYmVsYXkudjEuRXhlY0luZm8iRwoPV2FpdEV4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHZXhlY19pZBgCIAEoCRIPCgd3YWl0X21zGAMgASgNIjQKEFdhaXRFeGVjUmVzcG9uc2USIAoEZXhlYxgBIAEoCzISLmJlbGF5LnYxLkV4ZWNJbmZvIioKFEdldFN1cGVydmlzb3JSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiPwoVR2V0U3VwZXJ2aXNvclJlc3BvbnNlEhMKC2luc3RhbmNlX2lkGAEgASgJEhEKCXVwdGltZV9tcxgCIAEoBCImChBMaXN0RXhlY3NSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiNgoRTGlzdEV4ZWNzUmVzcG9uc2USIQoFZXhlY3MYASADKAsyEi5iZWxheS52MS5FeGVjSW5mbyI4ChFDYW5jZWxFeGVjUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg8KB2V4ZWNfaWQYAiABKAkiNgoSQ2FuY2VsRXhlY1Jlc3BvbnNlEiAKBGV4ZWMYASABKAsyEi5iZWxheS52MS5FeGVjSW5mbzLuBQoLRXhlY1NlcnZpY2USRAoJU3RhcnRFeGVjEhouYmVsYXkudjEuU3RhcnRFeGVjUmVxdWVzdBobLmJlbGF5LnYxLlN0YXJ0RXhlY1Jlc3BvbnNlEkYKCkZvbGxvd0V4ZWMSGy5iZWxheS52MS5Gb2xsb3dFeGVjUmVxdWVzdBoZLmJlbGF5LnYxLkZvbGxvd0V4ZWNFdmVudDABEkcKCldyaXRlU3RkaW4SGy5iZWxheS52MS5Xcml0ZVN0ZGluUmVxdWVzdBocLmJlbGF5LnYxLldyaXRlU3RkaW5SZXNwb25zZRJHCgpTaWduYWxFeGVjEhsuYmVsYXkudjEuU2lnbmFsRXhlY1JlcXVlc3QaHC5iZWxheS52MS5TaWduYWxFeGVjUmVzcG9uc2USRwoKUmVzaXplRXhlYxIbLmJlbGF5LnYxLlJlc2l6ZUV4ZWNSZXF1ZXN0GhwuYmVsYXkudjEuUmVzaXplRXhlY1Jlc3BvbnNlEkMKB0dldEV4ZWMSGC5iZWxheS52MS5HZXRFeGVjUmVxdWVzdBoZLmJlbGF5LnYxLkdldEV4ZWNSZXNwb25zZSIDkAIBEkYKCFdhaXRFeGVjEhkuYmVsYXkudjEuV2FpdEV4ZWNSZXF1ZXN0GhouYmVsYXkudjEuV2FpdEV4ZWNSZXNwb25zZSIDkAIBElUKDUdldFN1cGVydmlzb3ISHi5iZWxheS52MS5HZXRTdXBlcnZpc29yUmVxdWVzdBofLmJlbGF5LnYxLkdldFN1cGVydmlzb3JSZXNwb25zZSIDkAIBEkkKCUxpc3RFeGVjcxIaLmJlbGF5LnYxLkxpc3RFeGVjc1JlcXVlc3QaGy5iZWxheS52MS5MaXN0RXhlY3NSZXNwb25zZSIDkAIBEkcKCkNhbmNlbEV4ZWMSGy5iZWxheS52MS5DYW5jZWxFeGVjUmVxdWVzdBocLmJlbGF5LnYxLkNhbmNlbEV4ZWNSZXNwb25zZWIGcHJvdG8z", [file_belay_v1_exec]);
 
 /**
  * @generated from message belay.v1.StartExecRequest
@@ -45,6 +45,14 @@ export type StartExecRequest = Message<"belay.v1.StartExecRequest"> & {
    * @generated from field: belay.v1.ExecSpec spec = 3;
    */
   spec?: ExecSpec | undefined;
+
+  /**
+   * Only by this supervisor; another one is UNAVAILABLE "exec_lost". Empty: by
+   * whichever there is.
+   *
+   * @generated from field: string supervisor_instance_id = 4;
+   */
+  supervisorInstanceId: string;
 };
 
 /**
@@ -442,6 +450,49 @@ export const WaitExecResponseSchema: GenMessage<WaitExecResponse> = /*@__PURE__*
   messageDesc(file_belay_v1_exec_service, 15);
 
 /**
+ * @generated from message belay.v1.GetSupervisorRequest
+ */
+export type GetSupervisorRequest = Message<"belay.v1.GetSupervisorRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message belay.v1.GetSupervisorRequest.
+ * Use `create(GetSupervisorRequestSchema)` to create a new message.
+ */
+export const GetSupervisorRequestSchema: GenMessage<GetSupervisorRequest> = /*@__PURE__*/
+  messageDesc(file_belay_v1_exec_service, 16);
+
+/**
+ * @generated from message belay.v1.GetSupervisorResponse
+ */
+export type GetSupervisorResponse = Message<"belay.v1.GetSupervisorResponse"> & {
+  /**
+   * New for every start of the supervisor.
+   *
+   * @generated from field: string instance_id = 1;
+   */
+  instanceId: string;
+
+  /**
+   * At least so long ago it was started.
+   *
+   * @generated from field: uint64 uptime_ms = 2;
+   */
+  uptimeMs: bigint;
+};
+
+/**
+ * Describes the message belay.v1.GetSupervisorResponse.
+ * Use `create(GetSupervisorResponseSchema)` to create a new message.
+ */
+export const GetSupervisorResponseSchema: GenMessage<GetSupervisorResponse> = /*@__PURE__*/
+  messageDesc(file_belay_v1_exec_service, 17);
+
+/**
  * @generated from message belay.v1.ListExecsRequest
  */
 export type ListExecsRequest = Message<"belay.v1.ListExecsRequest"> & {
@@ -456,7 +507,7 @@ export type ListExecsRequest = Message<"belay.v1.ListExecsRequest"> & {
  * Use `create(ListExecsRequestSchema)` to create a new message.
  */
 export const ListExecsRequestSchema: GenMessage<ListExecsRequest> = /*@__PURE__*/
-  messageDesc(file_belay_v1_exec_service, 16);
+  messageDesc(file_belay_v1_exec_service, 18);
 
 /**
  * @generated from message belay.v1.ListExecsResponse
@@ -473,7 +524,7 @@ export type ListExecsResponse = Message<"belay.v1.ListExecsResponse"> & {
  * Use `create(ListExecsResponseSchema)` to create a new message.
  */
 export const ListExecsResponseSchema: GenMessage<ListExecsResponse> = /*@__PURE__*/
-  messageDesc(file_belay_v1_exec_service, 17);
+  messageDesc(file_belay_v1_exec_service, 19);
 
 /**
  * @generated from message belay.v1.CancelExecRequest
@@ -495,7 +546,7 @@ export type CancelExecRequest = Message<"belay.v1.CancelExecRequest"> & {
  * Use `create(CancelExecRequestSchema)` to create a new message.
  */
 export const CancelExecRequestSchema: GenMessage<CancelExecRequest> = /*@__PURE__*/
-  messageDesc(file_belay_v1_exec_service, 18);
+  messageDesc(file_belay_v1_exec_service, 20);
 
 /**
  * @generated from message belay.v1.CancelExecResponse
@@ -514,15 +565,17 @@ export type CancelExecResponse = Message<"belay.v1.CancelExecResponse"> & {
  * Use `create(CancelExecResponseSchema)` to create a new message.
  */
 export const CancelExecResponseSchema: GenMessage<CancelExecResponse> = /*@__PURE__*/
-  messageDesc(file_belay_v1_exec_service, 19);
+  messageDesc(file_belay_v1_exec_service, 21);
 
 /**
  * @generated from service belay.v1.ExecService
  */
 export const ExecService: GenService<{
   /**
-   * Starts a command, or gives the exec that an equal request has started: a
-   * retry after a lost answer runs nothing twice. Another spec under the same id
+   * Starts a command, or gives the exec that an equal request has started at the
+   * same supervisor. A supervisor that was replaced took its execs along, and the
+   * next one knows none of them: so that a retry after a lost answer runs nothing
+   * twice, ask GetSupervisor first, and name the supervisor. Another spec under the same id
    * is ALREADY_EXISTS "exec_conflict"; after a CancelExec of the id, ABORTED
    * "exec_fenced".
    *
@@ -595,6 +648,18 @@ export const ExecService: GenService<{
     methodKind: "unary";
     input: typeof WaitExecRequestSchema;
     output: typeof WaitExecResponseSchema;
+  },
+  /**
+   * Which supervisor the sandbox has, and since when at the latest. Where that is
+   * as long as it is since a request was first made, that request went to this
+   * supervisor or to none.
+   *
+   * @generated from rpc belay.v1.ExecService.GetSupervisor
+   */
+  getSupervisor: {
+    methodKind: "unary";
+    input: typeof GetSupervisorRequestSchema;
+    output: typeof GetSupervisorResponseSchema;
   },
   /**
    * All execs that the sandbox's supervisor knows, those that ended not long ago
