@@ -22,7 +22,15 @@ const tasks = {
     const vitestArgs = extra.length > 0 ? ["--", "--passWithNoTests", ...extra] : [];
     return [
       turbo("--continue", "lint", "types", "check", "build"),
-      turbo("--continue", "test", "--filter=!@belay/e2e", "--filter=!@belay/chaos", ...vitestArgs),
+      // Two at a time: each runs its files in parallel already.
+      turbo(
+        "--continue",
+        "--concurrency=2",
+        "test",
+        "--filter=!@belay/e2e",
+        "--filter=!@belay/chaos",
+        ...vitestArgs,
+      ),
       // Alone, because these tests are about time: a busy machine would make them lie.
       turbo("test", "--filter=@belay/e2e", ...vitestArgs),
       turbo("test", "--filter=@belay/chaos", ...vitestArgs),
