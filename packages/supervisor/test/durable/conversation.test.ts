@@ -358,6 +358,25 @@ describe("the end", () => {
     for (const id of ["a", "b", "c"]) await run(id, ["true"]);
     expect(small.durable.list().map(({ id }) => id)).toEqual(["c", "b"]);
   });
+
+  it("is kept for a follower that is still reading, whatever its time or its place", async () => {
+    await using small = new ExecBench({ limits: { endedExecs: 1 } });
+    client = await small.converse();
+    const ids = () => small.durable.list().map(({ id }) => id);
+    const slow = await client.open();
+    // More than a channel's window.
+    slow.send("a", startAndFollow(sh("head -c 6000000 /dev/zero"), { retentionMs: 100n }));
+    await until("its end", () => small.durable.list()[0]?.ended.aborted === true);
+    for (const id of ["b", "c"]) await run(id, ["true"], { retentionMs: 100n });
+    await until("the others forgotten", () => ids().length === 1);
+    const { stdout, exit } = await slow.followToEnd();
+    expect([stdout.length, exit?.stdout?.bytes]).toEqual([6_000_000, 6_000_000n]);
+    slow.close();
+    await until("it is forgotten as well", () => ids().length === 0);
+    expect(await client.ask("a", startFrame(["true"]))).toMatchObject({
+      value: { kind: "exec_ended" },
+    });
+  });
 });
 
 describe("an exec that nobody follows", () => {

@@ -43,14 +43,16 @@ interface Entry {
   /** Rejects when it could not be started, after which the id is free again. */
   readonly started: Promise<void>;
   forgetting?: Timer;
+  /** Its time is over: it goes with its last follower. */
+  isDue: boolean;
 }
 
 export class DurableExecs {
   readonly #options: DurableExecsOptions;
   readonly #fences: ExecFences;
   readonly #entries = new Map<string, Entry>();
-  /** Of those that have ended, the oldest end first. */
-  readonly #endedIds = new Set<string>();
+  /** Those that have ended and are not due, the oldest end first. */
+  readonly #ended = new Set<Entry>();
   #onLeft: (() => void) | undefined;
 
   constructor(options: DurableExecsOptions) {
@@ -160,9 +162,12 @@ export class DurableExecs {
     const { execId } = request;
     const exec = new DurableExec(execId, options, {
       ...this.#options,
-      onLeft: () => this.#onLeft?.(),
+      onLeft: () => {
+        if (entry.isDue) this.#forgetUnfollowed(entry);
+        this.#onLeft?.();
+      },
     });
-    const entry: Entry = { exec, started: this.#run(request, exec) };
+    const entry: Entry = { exec, started: this.#run(request, exec), isDue: false };
     this.#entries.set(execId, entry);
     entry.started.catch(() => {
       // Nothing ran: the id is free again.
@@ -184,21 +189,24 @@ export class DurableExecs {
   #keepResult(entry: Entry, { retentionMs }: ExecSpec): void {
     const { limits, clock } = this.#options;
     const keepMs = Number(retentionMs) || limits.retentionMs;
-    entry.forgetting = clock.setTimer(keepMs, () => this.#forget(entry.exec.id));
-    this.#endedIds.add(entry.exec.id);
-    for (const oldest of this.#endedIds) {
-      if (this.#endedIds.size <= limits.endedExecs) return;
-      this.#forget(oldest);
+    entry.forgetting = clock.setTimer(keepMs, () => this.#forgetUnfollowed(entry));
+    this.#ended.add(entry);
+    for (const oldest of this.#ended) {
+      if (this.#ended.size <= limits.endedExecs) return;
+      this.#forgetUnfollowed(oldest);
     }
   }
 
-  #forget(execId: string): void {
-    const entry = this.#entries.get(execId);
-    entry?.forgetting?.cancel();
-    entry?.exec.log.close();
-    this.#entries.delete(execId);
-    this.#endedIds.delete(execId);
-    this.#fences.add(execId, "forgotten");
+  /** What is being read stays: its reader would be told the exit without the rest of the output. */
+  #forgetUnfollowed(entry: Entry): void {
+    const { exec, forgetting } = entry;
+    forgetting?.cancel();
+    this.#ended.delete(entry);
+    entry.isDue = true;
+    if (exec.isFollowed) return;
+    exec.log.close();
+    this.#entries.delete(exec.id);
+    this.#fences.add(exec.id, "forgotten");
   }
 }
 
