@@ -266,12 +266,12 @@ describe("a resize", () => {
 
   it("that comes too late fails, but not for who follows", async () => {
     const channel = await client.open();
-    channel.send("e1", startAndFollow(sh("sleep 60 & exit 3"))); // which holds the output open
+    channel.send("resized", startAndFollow(sh("sleep 3 & exit 3"))); // which holds the output open
     await until("the exit", () => bench.durable.list()[0]?.hasExited);
     channel.send("", resize);
     const { info, exit } = await channel.followToEnd();
-    expect([info.execId, exit?.exitCode]).toEqual(["e1", 3]);
-    expect(await client.ask("e1", resize)).toMatchObject({
+    expect([info.execId, exit?.exitCode]).toEqual(["resized", 3]);
+    expect(await client.ask("resized", resize)).toMatchObject({
       case: "failed",
       value: { kind: "exec_ended" },
     });
