@@ -1,4 +1,5 @@
 // More output than fits anywhere: all of it arrives, in order, in bounded memory, however slowly it is read.
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -110,7 +111,7 @@ describe.concurrent("the tail of an output", () => {
 
   it("is whole when the command has exited and its last bytes wait behind a full path", async () => {
     const plain = await deployment.addSupervisor({
-      name: "plain",
+      name: `plain-${randomUUID()}`, // another one when it is tried again
       args: flags({ "exec-form": "plain" }),
     });
     const capacity = await pathCapacityBytes(plain);
