@@ -39,6 +39,7 @@ const usage = `npm run chaos -- [options]
   --strike ID@MS,… with --only: these faults of the run instead, so long after its call
   --adapter A      belay (default) or ssh (OpenSSH on loopback, where it is installed)
   --timelines T    print at most so many (default 10)
+  --explain KIND   and those of all execs that ended in this error
 `;
 
 const { values } = parseArgs({
@@ -60,6 +61,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     strike: { type: "string", default: "" },
     adapter: { type: "string", default: "belay" },
+    explain: { type: "string" },
     timelines: { type: "string", default: "10" },
     help: { type: "boolean", default: false },
   },
@@ -158,8 +160,10 @@ async function runOnce(form: ExecForm, clientShare: number): Promise<Summary> {
         console.error(`# ${judged} of ${planned.execs.length} execs judged, ${failures} failed`);
       }
       if (result.findings.length > 0) failures++;
+      const { end } = result.view;
+      const asked = only !== undefined || (end.is === "error" && end.kind === values.explain);
       const shown = result.findings.length > 0 && failures <= whole("timelines");
-      if (shown || only !== undefined) console.error(`${timeline(result, logs, facts)}\n`);
+      if (shown || asked) console.error(`${timeline(result, logs(), facts)}\n`);
     },
   });
   return summarize(facts, outcome);

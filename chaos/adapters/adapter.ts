@@ -2,6 +2,7 @@
 // what it holds on to, and what it wrote down.
 import type { Difference } from "../oracles/stream-check.ts";
 import type { Fault, FaultKind } from "../faults/fault.ts";
+import type { Markers } from "../work/markers.ts";
 import type { PlannedExec } from "../work/plan.ts";
 
 /** How an exec ended, as its caller was told. */
@@ -88,6 +89,7 @@ export interface Holdings {
 export interface Adapter extends AsyncDisposable {
   readonly name: string;
   readonly sandboxes: number;
+  readonly markers: Markers;
   /** Programs that ended although nobody ended them, with their last words. */
   readonly crashes: readonly string[];
   call(init: CallInit): Call;

@@ -7,7 +7,6 @@ import type { BelayProcess, FaultProxy } from "@belay/e2e";
 import { globalFaults } from "../faults/fault.ts";
 import type { Fault } from "../faults/fault.ts";
 import { noticeMs } from "../oracles/bounds.ts";
-import { boxMarker } from "../work/markers.ts";
 import type { BelayAdapter } from "./belay.ts";
 
 const run = promisify(execFile);
@@ -60,7 +59,9 @@ async function injectAndHeal(
         supervisor.process.kill("SIGKILL");
         await supervisor.process.ended();
         // The supervisor is the first process of its sandbox, which ends with it: the lab ends the rest.
-        note(`${await killMarked({ env: boxMarker(sandbox) })} processes ended with their sandbox`);
+        note(
+          `${await killMarked({ env: belay.markers.ofBox(sandbox) })} processes ended with their sandbox`,
+        );
         await supervisor.start().catch((error: unknown) => {
           // It waits for its session while another fault holds; whether it gets one is looked at below.
           if (!supervisor.process.running) throw error;

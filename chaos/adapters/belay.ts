@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { poll, startDeployment, startFaultProxy } from "@belay/e2e";
 import type { BelayProcess, Deployment, DeployedSupervisor, FaultProxy, LogLine } from "@belay/e2e";
 import type { Fault, FaultKind } from "../faults/fault.ts";
+import { Markers } from "../work/markers.ts";
 import type { Adapter, Call, CallInit, Holdings, LogEntry } from "./adapter.ts";
 import { BelayCall } from "./belay-call.ts";
 import { ClientCall } from "./client-call.ts";
@@ -53,6 +54,7 @@ function preloadEnv(commandFile: string): Record<string, string> {
 
 export class BelayAdapter implements Adapter {
   readonly name = "belay";
+  readonly markers = new Markers();
   readonly deployment: Deployment;
   readonly config: LabConfig;
   readonly sandboxes: number;

@@ -36,7 +36,8 @@ export interface LabConfig {
   /** The gateway looks for a lost way to a durable exec for so long; the supervisor keeps the exec longer. */
   resumeWindowMs: number;
   orphanWindowMs: number;
-  /** What the programs keep ready or in mind for so long: short, so that a run can see it let go. */
+  /** What the programs keep ready or in mind: short, so that a run can see it let go. A result is there
+   * for as long as somebody may still come for it. */
   connectionIdleMs: number;
   execRetentionMs: number;
   /** @belay/client looks for a lost way to a gateway, or to a started exec, for so long. */
@@ -66,7 +67,7 @@ export const labConfig: LabConfig = {
   resumeWindowMs: 3_000,
   orphanWindowMs: 4_500,
   connectionIdleMs: 1_000,
-  execRetentionMs: 6_000,
+  execRetentionMs: 12_000,
   clientStartWindowMs: 3_000,
   clientResumeWindowMs: 10_000,
   slackMs: 5_000,
@@ -88,6 +89,7 @@ export function labConfigFor(execsAtOnce: number, form: ExecForm = labConfig.for
     sshKeepaliveIntervalMs: times(labConfig.sshKeepaliveIntervalMs),
     resumeWindowMs: times(labConfig.resumeWindowMs),
     orphanWindowMs: times(labConfig.orphanWindowMs),
+    execRetentionMs: times(labConfig.execRetentionMs),
     clientResumeWindowMs: times(labConfig.clientResumeWindowMs),
     slackMs: times(labConfig.slackMs),
   };

@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { poll, sleepMs, startFaultProxy, within } from "@belay/e2e";
 import type { FaultProxy } from "@belay/e2e";
 import type { Fault, FaultKind } from "../faults/fault.ts";
+import { Markers } from "../work/markers.ts";
 import type { Adapter, Call, CallInit, Holdings, LogEntry } from "./adapter.ts";
 import { strikePath } from "./belay-strikes.ts";
 import type { LabConfig } from "./lab-config.ts";
@@ -55,6 +56,7 @@ export async function startOpenSsh(options: OpenSshOptions): Promise<Adapter> {
 
 class OpenSshAdapter implements Adapter {
   readonly name = "ssh";
+  readonly markers = new Markers();
   readonly sandboxes: number;
   readonly crashes: string[] = [];
   readonly #folder: string;

@@ -8,6 +8,7 @@ type CallerError = Extract<CallerEnd, { is: "error" }>;
 export function judgeError(evidence: Evidence, error: CallerError): Finding[] {
   return [
     ...judgeCause(evidence, error),
+    ...judgeBlame(error),
     ...judgeOutcome(evidence, error),
     ...judgeCancel(evidence, error),
   ];
@@ -30,6 +31,12 @@ function judgeCause({ exec, strikes }: Evidence, error: CallerError): Finding[] 
       detail: `${error.kind} (${error.message}), and no fault was on its path`,
     },
   ];
+}
+
+/** No fault of a path, of a process or of a machine makes that true. */
+function judgeBlame(error: CallerError): Finding[] {
+  if (error.kind !== "internal") return [];
+  return lied(`told that Belay itself is broken: ${error.message}`);
 }
 
 function judgeOutcome({ recorded }: Evidence, { kind, outcome }: CallerError): Finding[] {

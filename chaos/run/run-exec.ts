@@ -9,7 +9,6 @@ import { limitMs, survivorGraceMs } from "../oracles/bounds.ts";
 import { judge } from "../oracles/judge.ts";
 import type { Finding } from "../oracles/verdict.ts";
 import { commandOf, inputOf } from "../work/command.ts";
-import { markers } from "../work/markers.ts";
 import type { PlannedExec } from "../work/plan.ts";
 import { readSideFiles } from "../work/side-files.ts";
 import type { RecordedExec } from "../work/side-files.ts";
@@ -46,7 +45,7 @@ export async function callExec(
   const call = deps.adapter.call({
     exec,
     command: commandOf(exec.work, side),
-    environment: markers(exec),
+    environment: deps.adapter.markers.environment(exec),
     input: inputOf(exec.work),
   });
   for (const fault of faults) deps.strikes.plan(fault, exec);
@@ -54,7 +53,8 @@ export async function callExec(
   const view = await call.view;
   watching.stop();
   // Asked at once, as it is a question about this very moment.
-  return { view, aliveAtEnd: saysAllGone(view.end) ? livePids(exec.n, { fresh: true }) : [] };
+  if (!saysAllGone(view.end)) return { view, aliveAtEnd: [] };
+  return { view, aliveAtEnd: livePids(deps.adapter.markers.ofExec(exec), { fresh: true }) };
 }
 
 function saysAllGone(end: CallerEnd): boolean {
@@ -101,7 +101,7 @@ export async function judgeExec(
   let survivors: number[];
   let recorded = await readSideFiles(sideFolderOf(exec, deps));
   for (;;) {
-    survivors = livePids(exec.n);
+    survivors = livePids(deps.adapter.markers.ofExec(exec));
     if (survivors.length === 0) break;
     recorded = await readSideFiles(sideFolderOf(exec, deps));
     if (survivors.every((pid) => recorded.end !== undefined && recorded.leftBehind.includes(pid)))

@@ -23,8 +23,8 @@ export interface LabRunOptions {
   faults: readonly Fault[];
   /** Execs at once in each sandbox. */
   lanes: number;
-  /** Called for each exec when it has been judged. */
-  onResult?: (result: ExecResult, logs: LogEntry[]) => void;
+  /** Called for each exec when it has been judged; what was logged around it, only if it is asked for. */
+  onResult?: (result: ExecResult, logs: () => LogEntry[]) => void;
   onStrikeFailure?: (text: string) => void;
   /** Gives up what has not begun. */
   signal?: AbortSignal;
@@ -46,7 +46,7 @@ export interface LabRun {
 
 /** Before the next exec of a lane whose last one ended by an error. */
 const afterErrorMs = 250;
-/** After the last exec, for everything to be let go. */
+/** After the last exec, for everything to be let go that is not kept longer on purpose. */
 const quietLimitMs = 25_000;
 
 export async function runLab(options: LabRunOptions): Promise<LabRun> {
@@ -66,7 +66,7 @@ export async function runLab(options: LabRunOptions): Promise<LabRun> {
     const { leaks, after } =
       options.checkLeaks === false
         ? { leaks: [], after: [] }
-        : await untilReleased(adapter, before, gaugesBefore);
+        : await untilReleased(options, before, gaugesBefore);
     await judgeLateStarts(results, deps);
     const tookMs = performance.now() - startedMs;
     const parallelism = availableParallelism();
@@ -131,10 +131,7 @@ async function runLanes(
       verdicts.push(
         judgeExec(exec, view, aliveAtEnd, deps).then((result) => {
           results.push(result);
-          const failed = result.findings.length > 0;
-          const logs = failed
-            ? adapter.logs(exec.sandbox, callStartedMs - 2_000, callEndedMs + 8_000)
-            : [];
+          const logs = () => adapter.logs(exec.sandbox, callStartedMs - 2_000, callEndedMs + 8_000);
           onResult?.(result, logs);
         }),
       );
@@ -152,7 +149,7 @@ async function runLanes(
 }
 
 async function untilReleased(
-  adapter: Adapter,
+  { adapter, config }: LabRunOptions,
   before: Holdings[],
   gaugesBefore: Record<string, number>,
 ): Promise<{ leaks: Finding[]; after: Holdings[] }> {
@@ -163,10 +160,9 @@ async function untilReleased(
     leaks = [...judgeGauges(gaugesBefore, await adapter.gauges()), ...judgeHoldings(before, after)];
     return leaks.length === 0;
   };
+  const limitMs = quietLimitMs + config.execRetentionMs;
   // What is still held at the end of the limit is a leak, and no failure of the lab.
-  await poll("everything to be released", look, { limitMs: quietLimitMs, everyMs: 500 }).catch(
-    () => {},
-  );
+  await poll("everything to be released", look, { limitMs, everyMs: 500 }).catch(() => {});
   return { leaks, after };
 }
 

@@ -84,6 +84,12 @@ describe("lied", () => {
   );
 });
 
+describe("an internal error", () => {
+  it("is a lie: it was the fault", () => {
+    expect(found(withError({ kind: "internal" }, { strikes: [strike] }))).toEqual(["lied"]);
+  });
+});
+
 describe("a timeout", () => {
   const caller = { timeoutSeconds: 1 };
   const timedOut = (change: Partial<Evidence> = {}) => {

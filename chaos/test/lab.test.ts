@@ -15,6 +15,9 @@ import { smallWorkLimits } from "../work/plan.ts";
 
 const [execs, sandboxes, lanes, faultRate, clientShare] = [100, 6, 2, 0.2, 0.4];
 
+/** What is kept on purpose is soon let go: each seed looks at what is left at its end. */
+const config = { ...labConfig, execRetentionMs: 4_000 };
+
 // One system for all seeds: that what one run leaves behind does not trouble the next is part of it.
 let system: BelayAdapter;
 /** They mostly wait for execs that hang, and so do it beside the seeds. */
@@ -23,7 +26,7 @@ const startControls = (onStarted?: () => void) =>
   runControls({ seed: 1, backstops, sandboxes: 1, ...(onStarted && { onStarted }) });
 
 beforeAll(async () => {
-  system = await startBelay({ sandboxes, config: labConfig, without: new Set() });
+  system = await startBelay({ sandboxes, config, without: new Set() });
   const { promise: up, resolve } = Promise.withResolvers<void>();
   controls = startControls(resolve);
   await Promise.race([up, controls]);
@@ -38,14 +41,14 @@ describe("the fault lab", () => {
       seed,
       execs,
       sandboxes,
-      config: labConfig,
+      config,
       faultRate,
       workLimits: smallWorkLimits,
       clientShare,
     });
     const facts = {
       adapter: "belay",
-      form: labConfig.form,
+      form: config.form,
       clientShare,
       seed,
       execs,
@@ -57,12 +60,12 @@ describe("the fault lab", () => {
     const timelines: string[] = [];
     const run = await runLab({
       adapter: system,
-      config: labConfig,
+      config,
       ...plan,
       lanes,
       onStrikeFailure: (text) => timelines.push(text),
       onResult(result, logs) {
-        if (result.findings.length > 0) timelines.push(timeline(result, logs, facts));
+        if (result.findings.length > 0) timelines.push(timeline(result, logs(), facts));
       },
     });
     const summary = summarize(facts, run);

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { once } from "node:events";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import type { Pause } from "../src/index.ts";
 import { connectToGateway } from "../src/node/index.ts";
 import { FakeGateway } from "../src/testing/index.ts";
 import type { FakeExec } from "../src/testing/index.ts";
@@ -76,6 +77,28 @@ describe.each(["grpc", "connect"] as const)("a client in Node over %s", (protoco
     gateway.lastExec.end();
     expect(await received).toMatchObject({ last: { is: "exit" } });
     expect(gateway.follows).toBe(1);
+  });
+});
+
+describe("a path that dies in silence under a start", () => {
+  it("is told as a lost way, over which the command may have been started", async () => {
+    await using server = await serveHttp2(new FakeGateway({ sleep }));
+    const pauses: Pause[] = [];
+    using client = connectToGateway({
+      url: server.url,
+      limits: quickLimits,
+      keepalive: { probeEveryMs: 40, deadAfterMs: 80 },
+      onPause: (pause) => pauses.push(pause),
+    });
+    await client.sandboxes();
+    server.freeze();
+    await client.start({ sandboxId: "sandbox-1" }, ["sleep"]);
+    expect(pauses[0]?.error).toMatchObject({
+      kind: "session_lost",
+      outcome: "unknown",
+      retry: "follow",
+      message: expect.stringContaining("no byte for 80 ms") as string,
+    });
   });
 });
 

@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { GrpcTransportOptions } from "@connectrpc/connect-node";
 import { BelayError, toConnectError } from "@belay/protocol";
+import type { Outcome } from "@belay/protocol";
 import { watchLiveness } from "@belay/relay-core/portable";
 import type { Clock } from "@belay/relay-core/portable";
 
@@ -142,8 +143,9 @@ class Connection {
     this.#connectTimer.cancel();
     this.#watch?.stop();
     this.#onClosed();
-    // With an error: a call whose answer has not begun would not hear of its end otherwise.
-    const error = problem instanceof Error ? problem : new Error(String(problem));
+    // With an error: a call whose answer has not begun would not hear of its end otherwise. What was sent
+    // may have arrived.
+    const error = toConnectError(lost(this.#options.gateway.origin, problem, "unknown"));
     this.#session.destroy(error, http2.constants.NGHTTP2_CANCEL);
     // With a full socket and a dead peer, the session would wait for ever for its socket to end.
     setImmediate(() => this.#socket.destroy());
@@ -171,11 +173,13 @@ class Connection {
 }
 
 function notConnected(authority: string, cause: unknown): BelayError {
+  return lost(authority, cause, "not_started");
+}
+
+function lost(authority: string, cause: unknown, outcome: Outcome): BelayError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  return new BelayError("session_lost", `no connection to ${authority}: ${why}`, {
-    outcome: "not_started",
-    cause,
-  });
+  const message = `no connection to ${authority}: ${why}`;
+  return new BelayError("session_lost", message, { outcome, cause });
 }
 
 function openSocket(gateway: URL, ca: string | Uint8Array | undefined): Socket {
