@@ -10,13 +10,17 @@ export interface GatewayConfig {
   readonly userTokensFile?: string;
   /** Where clients reach the gateway; without it: where each has called. */
   readonly publicUrl?: URL;
+  /** Web pages of these may call; see browser-origins.ts. */
+  readonly allowedOrigins: ReadonlySet<string>;
   readonly limits: GatewayLimits;
   /** Backstops that a fault test switches off; refused on any address but loopback. */
   readonly without: ReadonlySet<"session-fanout">;
 }
 
 /** What is wrong with the options taken together, a sentence each, with what to do. */
-export function configProblems(config: Omit<GatewayConfig, "limits" | "dataDir">): string[] {
+export function configProblems(
+  config: Omit<GatewayConfig, "allowedOrigins" | "dataDir" | "limits">,
+): string[] {
   const problems: string[] = [];
   if (!isLoopback(config.host)) {
     const where = `--listen ${config.host} is reachable from other machines`;

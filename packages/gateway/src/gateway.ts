@@ -15,6 +15,7 @@ import { ForwardAdmission } from "./forward/forward-admission.ts";
 import { OpenTurns } from "./forward/open-turns.ts";
 import { SshSessions } from "./forward/ssh-sessions.ts";
 import { keepConnectionAlive } from "./ops/connection-keepalive.ts";
+import { allowOrigins } from "./ops/browser-origins.ts";
 import { answerHttp } from "./ops/http-endpoints.ts";
 import { listen } from "./ops/listener.ts";
 import type { RequestHandler } from "./ops/listener.ts";
@@ -121,7 +122,7 @@ export async function runGateway(config: GatewayConfig, runtime: GatewayRuntime)
     limits,
     clock,
     ...(tls && { tls }),
-    onRequest: rpc as RequestHandler,
+    onRequest: allowOrigins(config.allowedOrigins, rpc as RequestHandler),
     onHttp2Connection: (session, socket) =>
       keepConnectionAlive(session, socket, limits.http2Keepalive, {
         clock,

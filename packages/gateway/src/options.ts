@@ -64,6 +64,10 @@ const serveOptions = {
     env: ["BELAY_PUBLIC_URL"],
     help: "where clients reach this gateway, as SSH sessions tell them; default: where they called",
   }),
+  allowOrigins: option(listOf(url()), {
+    env: ["BELAY_ALLOW_ORIGINS"],
+    help: "web pages of these origins may call, as https://console.example; default: none",
+  }),
   logLevel: logLevelOption,
 
   keepaliveIntervalMs: duration(
@@ -270,6 +274,7 @@ export function toConfig(options: ServeOptions): GatewayConfig {
       tlsKey !== undefined && { tls: { certFile: tlsCert, keyFile: tlsKey } }),
     ...(userTokens !== undefined && { userTokensFile: userTokens }),
     ...(options.publicUrl && { publicUrl: options.publicUrl }),
+    allowedOrigins: new Set((options.allowOrigins ?? []).map(({ origin }) => origin)),
     without: new Set(options.testWithout ?? []),
     limits: toLimits(options),
   };

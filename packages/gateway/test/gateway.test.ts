@@ -16,6 +16,8 @@ import { tempDir } from "./support/temp-dir.ts";
 import { testLimits } from "./support/test-limits.ts";
 import { until } from "@belay/relay-core/testing";
 
+const PAGE = "https://console.example";
+
 async function gatewayScene(userTokens?: string) {
   const dir = await tempDir();
   const config: GatewayConfig = {
@@ -23,6 +25,7 @@ async function gatewayScene(userTokens?: string) {
     port: 0,
     dataDir: join(dir.path, "data"),
     limits: testLimits(),
+    allowedOrigins: new Set([PAGE]),
     without: new Set(),
     ...(userTokens !== undefined && { userTokensFile: join(dir.path, "users.txt") }),
   };
@@ -130,6 +133,17 @@ describe("runGateway", () => {
       subject: "local",
       identityProvider: "local_dev",
     });
+  });
+
+  it("lets a page of an allowed origin read what it answers", async () => {
+    await using scene = await gatewayScene();
+    const response = await fetch(`${await scene.ready()}/openshell.v1.OpenShell/GetCurrentUser`, {
+      method: "POST",
+      headers: { "content-type": "application/json", origin: PAGE },
+      body: "{}",
+    });
+    expect(await response.json()).toMatchObject({ subject: "local" });
+    expect(response.headers.get("access-control-allow-origin")).toBe(PAGE);
   });
 
   it("asks users for their tokens before anything of a forward", async () => {

@@ -30,7 +30,7 @@ export interface ExecSandboxContext {
 }
 
 /** Tells the exec's id before its end, so that a client that loses the gateway knows what to follow. */
-const EXEC_ID_HEADER = "belay-exec-id";
+export const EXEC_ID_HEADER = "belay-exec-id";
 
 export function execSandbox(
   request: ExecSandboxRequest,
