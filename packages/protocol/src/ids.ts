@@ -27,3 +27,7 @@ export function sandboxSubject(sandboxId: string): string {
 export function gatewayAudience(gatewayId: string): string {
   return `openshell-gateway:${gatewayId}`;
 }
+
+/** The response header of ExecSandbox that tells the exec's id before its end, so that a client that
+ * loses the gateway knows what to follow. */
+export const EXEC_ID_HEADER = "belay-exec-id";

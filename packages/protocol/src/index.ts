@@ -9,7 +9,14 @@ export {
 } from "./errors/error-kinds.ts";
 export type { ErrorKind, ErrorKindRule, Outcome, RetryAdvice } from "./errors/error-kinds.ts";
 export { fromConnectError, toConnectError } from "./errors/connect-errors.ts";
-export { gatewayAudience, isExecId, isSandboxId, isSandboxName, sandboxSubject } from "./ids.ts";
+export {
+  EXEC_ID_HEADER,
+  gatewayAudience,
+  isExecId,
+  isSandboxId,
+  isSandboxName,
+  sandboxSubject,
+} from "./ids.ts";
 export { loopbackAddresses } from "./loopback.ts";
 export { SSH_CLIENT_SERVICE } from "./relay-services.ts";
 export { EXEC_SUBSYSTEM, SUPERVISOR_FEATURES } from "./supervisor-features.ts";

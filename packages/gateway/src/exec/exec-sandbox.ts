@@ -1,7 +1,7 @@
 // exec-sandbox.ts: the ExecSandbox and ExecSandboxInteractive RPCs: check the request, start the exec,
 // pass its events on.
 import { randomUUID } from "node:crypto";
-import { BelayError } from "@belay/protocol";
+import { BelayError, EXEC_ID_HEADER } from "@belay/protocol";
 import type { ExecSandboxEvent, ExecSandboxInput, ExecSandboxRequest } from "@belay/protocol";
 import { Handoff, TaskScope, waitAtMost } from "@belay/relay-core";
 import { callersFailure, firstMessage } from "../rpc/caller-messages.ts";
@@ -28,9 +28,6 @@ export interface ExecSandboxContext {
   /** Goes out with the first message. */
   readonly responseHeader: Headers;
 }
-
-/** Tells the exec's id before its end, so that a client that loses the gateway knows what to follow. */
-export const EXEC_ID_HEADER = "belay-exec-id";
 
 export function execSandbox(
   request: ExecSandboxRequest,

@@ -1,6 +1,6 @@
 // browser-origins.ts: which web pages may call, as browsers ask it (the Fetch standard's CORS protocol).
 import { cors } from "@connectrpc/connect";
-import { EXEC_ID_HEADER } from "../exec/exec-sandbox.ts";
+import { EXEC_ID_HEADER } from "@belay/protocol";
 import type { RequestHandler } from "./listener.ts";
 
 /** How long a browser may remember the answer, in seconds; none of them keeps it longer than two hours. */
