@@ -62,7 +62,7 @@ export const largeOutput: Measure = {
         label: `one output of ${bytes / megabyte} MB, ${label}`,
         value: median(exec),
         unit: "MB/s",
-        floor: { atLeast: 120 },
+        floor: { atLeast: 200 },
         openssh: openssh && median(ssh),
       });
     }
@@ -75,7 +75,7 @@ export const largeOutput: Measure = {
         label: "gateway CPU per GB",
         value: perGigabyte(costs.map(({ gateway }) => gateway)),
         unit: "s",
-        floor: { atMost: 6 },
+        floor: { atMost: 4 },
       },
       {
         id: "output.cpu.supervisor",

@@ -59,7 +59,7 @@ export const latency: Measure = {
         label: "exec over spawn, p50",
         value: overBase(exec),
         unit: "ms",
-        floor: { atMost: 10 },
+        floor: { atMost: 3 },
         openssh: ssh && overBase(ssh),
       },
     ];

@@ -38,7 +38,7 @@ export const rate: Measure = {
         label: `execs of true, ${atOnce} at once`,
         value: result,
         unit: "/s",
-        floor: { atLeast: 100 },
+        floor: { atLeast: 300 },
         openssh: sshPerSecond,
       },
       {
