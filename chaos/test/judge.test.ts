@@ -106,6 +106,10 @@ describe("a timeout", () => {
   };
 
   it("is believed of a killed command", () => expect(found(timedOut())).toEqual([]));
+  it("is believed of one that was killed before it wrote down its start", () =>
+    expect(found(timedOut({ recorded: { starts: [], heardTerm: false, leftBehind: [] } }))).toEqual(
+      [],
+    ));
   it("is a lie while something of it lives", () =>
     expect(found(timedOut({ aliveAtEnd: [123] }))).toEqual(["lied"]));
   it("is a lie without a timeout", () => expect(found(timedOut({ exec }))).toEqual(["lied"]));
