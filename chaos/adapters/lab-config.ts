@@ -117,7 +117,9 @@ export function configForControl(
   if (backstop !== "heartbeat" && backstop !== "session-fanout") slow.heartbeatMissed = 60;
   if (backstop !== "ssh-keepalive") slow.sshKeepaliveMissed = 40;
   // PING is answered under every fault of the other controls, so it can stay as it is.
-  return { ...labConfig, ...slow, form, supervisorHeartbeatMissed: 0, slackMs: 2_500 };
+  // The limit comes well before what ends a session's connection in any case: 10 s after it, the gateway
+  // closes the stream that its supervisor has left open.
+  return { ...labConfig, ...slow, form, supervisorHeartbeatMissed: 0, slackMs: 1_500 };
 }
 
 export function gatewayArgs(config: LabConfig, without: ReadonlySet<Backstop>): string[] {

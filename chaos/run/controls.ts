@@ -109,7 +109,7 @@ async function runControl(sides: ControlSides, options: ControlOptions): Promise
 }
 
 /** The command runs, silently, when the fault comes; the fault stays so much longer than the lab waits for an end. */
-const commandSeconds = 4;
+const commandSeconds = 3;
 const strikeAfterMs = 2_000;
 const faultMarginMs = 2_000;
 
