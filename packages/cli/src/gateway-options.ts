@@ -7,7 +7,7 @@ import { connectToGateway } from "@belay/client/node";
 import { path, url } from "@belay/program";
 import type { OptionKind } from "@belay/program";
 import { UsageError } from "./command.ts";
-import { note } from "./io.ts";
+import { remark } from "./io.ts";
 import type { Io } from "./io.ts";
 
 const DEFAULT_GATEWAY = "http://127.0.0.1:17670";
@@ -68,7 +68,7 @@ export async function openGateway(
     // The first failure is most often made good at once; nobody has to hear of it.
     onPause: ({ failures, error }) => {
       if (failures !== 2 || !io.stderr.isTTY) return;
-      note(io, `no way there just now (${error.message}); trying on`).catch(() => {});
+      remark(io, `no way there just now (${error.message}); trying on`);
     },
   });
   return { client, [Symbol.dispose]: () => client[Symbol.dispose]() };

@@ -29,6 +29,11 @@ export function write(stream: Writable, data: string | Uint8Array): Promise<void
   });
 }
 
+/** Such a line about what goes on by itself: a stderr that nobody reads any more is no reason to stop. */
+export function remark(io: Io, text: string): void {
+  note(io, text).catch(() => {});
+}
+
 /** A line for people, beside the output. */
 export async function note(io: Io, text: string): Promise<void> {
   await write(io.stderr, `belay: ${text}\n`);

@@ -76,6 +76,8 @@ export interface SupervisorLimits {
    * and how many such ids are remembered. */
   readonly fenceMs: number;
   readonly fences: number;
+  /** Questions on one channel that wait for an exec's end. */
+  readonly channelQuestions: number;
   /** How long one question for an exec's end may wait for it. */
   readonly maxWaitMs: number;
 
@@ -158,6 +160,7 @@ export const defaultLimits: SupervisorLimits = {
   endedExecs: 1_024,
   fenceMs: 600_000,
   fences: 16_384,
+  channelQuestions: 16,
   maxWaitMs: 300_000,
   sshChannels: 256,
 

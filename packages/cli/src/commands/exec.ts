@@ -2,7 +2,7 @@
 import { Option } from "commander";
 import { StopRequested } from "@belay/program";
 import type { CommandSpec } from "../command.ts";
-import { note } from "../io.ts";
+import { remark } from "../io.ts";
 import { showExec } from "../show-exec.ts";
 import { specOptions, startOptions } from "../spec-options.ts";
 import type { SpecOptions } from "../spec-options.ts";
@@ -40,7 +40,7 @@ export const execCommand: CommandSpec<ExecCommandOptions> = {
     }
     const onStop = () => {
       const { signal } = io.stop.reason as StopRequested;
-      note(io, `${signal}: ending the command; once more leaves at once`).catch(() => {});
+      remark(io, `${signal}: ending the command; once more leaves at once`);
     };
     io.stop.addEventListener("abort", onStop, { once: true });
     try {

@@ -5,7 +5,7 @@ import { forwardPort } from "@belay/client/node";
 import type { ForwardedPort } from "@belay/client/node";
 import { UsageError } from "../command.ts";
 import type { CommandSpec } from "../command.ts";
-import { note, write } from "../io.ts";
+import { remark, write } from "../io.ts";
 
 export const forwardCommand: CommandSpec<object> = {
   name: "forward",
@@ -22,7 +22,7 @@ export const forwardCommand: CommandSpec<object> = {
     const [sandbox, ports] = args as [string, string];
     const { local, remote } = parsePorts(ports);
     const onFailure = (error: unknown) => {
-      note(io, `connection to ${sandbox}:${remote}: ${described(error)}`).catch(() => {});
+      remark(io, `connection to ${sandbox}:${remote}: ${described(error)}`);
     };
     // Asked once, not for each connection; that there is no such sandbox shows now, too.
     const sandboxId = await client.sandboxId(sandbox, { signal: io.stop });

@@ -52,6 +52,8 @@ export class ExecConversation {
   #takesStdin = false;
   readonly #followers = new DisposableStack();
   #follows = false;
+  /** Questions that wait for their answer. */
+  #questions = 0;
   /** Whose output has been sent to its end, to the one that its log was kept for. */
   #delivered: DurableExec | undefined;
 
@@ -131,11 +133,11 @@ export class ExecConversation {
         this.#exec().signal(signalNamed(payload.value.name));
         return this.#sendInfo(this.#exec());
       case "cancel":
-        return tasks.run((signal) => this.#cancel(signal));
+        return this.#ask(tasks, (signal) => this.#cancel(signal));
       case "wait": {
         const limitMs = Math.min(Number(payload.value.limitMs), limits.maxWaitMs);
         const exec = this.#exec();
-        return tasks.run((signal) => this.#wait(exec, limitMs, signal));
+        return this.#ask(tasks, (signal) => this.#wait(exec, limitMs, signal));
       }
       case "get":
         return this.#sendInfo(this.#exec());
@@ -151,6 +153,17 @@ export class ExecConversation {
     }
   }
 
+  /** What takes its time is answered beside the rest, within a number. */
+  #ask(tasks: TaskScope, answer: (signal: AbortSignal) => Promise<void>): void {
+    const { channelQuestions } = this.#context.limits;
+    if (this.#questions >= channelQuestions) {
+      const message = `at most ${channelQuestions} questions wait on one channel`;
+      throw new BelayError("protocol_violation", message);
+    }
+    this.#questions += 1;
+    tasks.run((signal) => answer(signal).finally(() => (this.#questions -= 1)));
+  }
+
   #exec(): DurableExec {
     return this.#context.durable.get(this.#execId);
   }
@@ -164,10 +177,11 @@ export class ExecConversation {
   }
 
   async #follow(exec: DurableExec, frame: FollowFrame, tasks: TaskScope): Promise<void> {
+    if (this.#follows) throw new BelayError("protocol_violation", "this channel follows already");
     const from = { stdout: Number(frame.stdoutOffset), stderr: Number(frame.stderrOffset) };
     // Until the channel closes: only then has the gateway taken all that was sent.
-    this.#follows = true;
     const follower = this.#followers.use(exec.follow(from, { holdsLog: frame.holdsLog }));
+    this.#follows = true;
     const told = this.#sendInfo(exec); // before any output
     tasks.run(async (signal) => {
       for (let isOver = false; !isOver;) {

@@ -379,6 +379,28 @@ describe("the end", () => {
   });
 });
 
+describe("one channel", () => {
+  it("follows once", async () => {
+    const channel = await client.open();
+    channel.send("e1", startAndFollow(["sleep", "60"]));
+    expect((await channel.next()).case).toBe("info");
+    channel.send("e1", followFrame());
+    expect(await channel.next()).toMatchObject({ value: { kind: "protocol_violation" } });
+  });
+
+  it("has so many questions that wait, and no more", async () => {
+    await client.info("e1", startFrame(["sleep", "60"]));
+    const channel = await client.open();
+    const { channelQuestions } = bench.limits;
+    const wait = { case: "wait", value: { limitMs: 60_000n } } as const;
+    for (let i = 0; i < channelQuestions; i += 1) channel.send("e1", wait);
+    channel.send("e1", { case: "get", value: {} });
+    expect((await channel.next()).case).toBe("info"); // all of them are taken
+    channel.send("e1", wait);
+    expect(await channel.next()).toMatchObject({ value: { kind: "protocol_violation" } });
+  });
+});
+
 describe("an exec that nobody follows", () => {
   it("is ended after the orphan window, and says that it was lost", async () => {
     await using short = new ExecBench({ limits: { orphanWindowMs: 100 } });
